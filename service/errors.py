@@ -1,0 +1,20 @@
+"""The two errors that a person or a machine outside can cause. Everything else is a bug and may show a traceback."""
+
+from __future__ import annotations
+
+
+class InvalidInput(Exception):
+    """Bad input from outside: one clear line that says what, where and what was expected. Commands exit with status 2."""
+
+
+class BadImage(Exception):
+    """An image that cannot be judged.
+
+    reason: a short fixed word that is safe as a metric label (see REASONS); the text says more.
+    """
+
+    REASONS = ("empty", "not_an_image", "broken", "too_large", "unreadable")
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -1,0 +1,180 @@
+"""What the parts of redrabbit ask of each other. Small protocols; `cli.py` alone knows who fulfils them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import BadImage
+from service.records import (
+    DrawPolicy,
+    Frame,
+    Heartbeat,
+    Image,
+    Label,
+    ModelInForce,
+    RecordedLabel,
+    RecordedVerdict,
+    Verdict,
+)
+
+Clock = Callable[[], float]
+"""Seconds since 1970 UTC. The demo runs on a simulated one."""
+
+
+class Camera(Protocol):
+    """A source of frames. `live` cameras may lose frames when the line is too slow; others wait."""
+
+    name: str
+    live: bool
+
+    def frames(self, stopping: Event) -> Iterator[Frame]:
+        """Yields frames until the source ends or `stopping` is set; returns within a second of that.
+
+        Reconnects by itself. Input that is no frame is set aside, counted by the meter, and skipped.
+        """
+        ...
+
+    def released(self, frame: Frame, verdict: Verdict) -> None:
+        """The verdict of this frame is on disk and released: answer, move or forget the source."""
+        ...
+
+    def refused(self, frame: Frame, fault: BadImage) -> None:
+        """The frame's content cannot be judged: set it aside under its name, answer the sender."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Detector(Protocol):
+    """A model in force. One instance serves one worker; `judge` may be called from one thread at a time."""
+
+    @property
+    def info(self) -> DetectorInfo: ...
+
+    def fit(self, image: Image) -> NDArray[np.uint8]:
+        """image: uint8 BGR (H, W, 3) of any size. Returns uint8 (h, w, c) as the model wants it. Thread-safe."""
+        ...
+
+    def judge(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """batch: uint8 (N, h, w, c). Returns scores float32 (N, classes), each in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """What a loaded model says of itself. decision_thresholds: one per defect class, in (0, 1].
+
+    guesses: miss probability per score band from the validation set, for the first draw policy; None: not known.
+    """
+
+    name: str
+    digest: str
+    classes: tuple[str, ...]
+    good: str
+    decision_thresholds: Mapping[str, float]
+    provider: str
+    guesses: tuple[float, ...] | None = None
+
+
+class Release(Protocol):
+    """Where verdicts go once their record is on disk."""
+
+    def release(self, verdicts: Sequence[Verdict]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Meter(Protocol):
+    """What a worker measures. The exporters' side implements it; `service` never imports `exporters`."""
+
+    def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
+        """stage: decode, infer, record, release or total; seconds per part."""
+        ...
+
+    def dropped(self, camera: str, reason: str) -> None: ...
+
+    def camera_up(self, camera: str, up: bool) -> None: ...
+
+    def camera_frame(self, camera: str, captured_at: float) -> None: ...
+
+
+class PartLedger(Protocol):
+    """The worker's side of the ledger: one writer of parts per line."""
+
+    def record(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+        """Durable when it returns, all or none. A part id that is already there is not recorded again: the verdict of
+        record is returned in its place, so that what is released is always what is on disk. Same length and order."""
+        ...
+
+    def register(self, model: ModelInForce) -> None:
+        """The model that judges from now on; the newest row of a line and role is in force. Same again: no new row."""
+        ...
+
+    def draw_policy(self, line: str) -> DrawPolicy | None: ...
+
+    def set_draw_policy(self, policy: DrawPolicy) -> DrawPolicy:
+        """Appends the policy; its number is given by the ledger."""
+        ...
+
+    def beat(self, heartbeat: Heartbeat) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReceipt:
+    """What became of one label: recorded (a new row), unchanged (same again), waiting (recorded; its part is not there yet),
+    or refused with a reason."""
+
+    part_id: str
+    status: str
+    reason: str = ""
+
+
+class LabelLedger(Protocol):
+    """The station's side of the ledger: labels in, durable when answered."""
+
+    def add_labels(self, labels: Sequence[Label], client: str = "") -> Sequence[LabelReceipt]:
+        """One transaction; durable when it returns. Labels arrive here already validated (class known, time not in the
+        future). The same (part_id, inspector, label) as that inspector's newest label is `unchanged` and adds no row."""
+        ...
+
+
+class LedgerReader(Protocol):
+    """Reads; never blocks a writer."""
+
+    def parts_after(self, sequence: int, limit: int) -> Sequence[RecordedVerdict]:
+        """Rows with a larger sequence, ascending. A row once returned never changes, and none appears below a returned one."""
+        ...
+
+    def labels_after(self, sequence: int, limit: int) -> Sequence[RecordedLabel]: ...
+
+    def parts(self, part_ids: Sequence[str]) -> Mapping[str, RecordedVerdict]:
+        """The records of those part ids that exist."""
+        ...
+
+    def labels(self, part_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedLabel]]:
+        """All label rows of each part, by sequence."""
+        ...
+
+    def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:
+        """The models in force, the newest draw policy and the workers of every line."""
+        ...
+
+
+class ImageStore(Protocol):
+    """Pictures by digest (SHA-256 hex of the encoded bytes)."""
+
+    def keep(self, content: bytes) -> str:
+        """Durable when it returns; the same content again is no change. Returns the digest."""
+        ...
+
+    def ring(self, content: bytes) -> str:
+        """As `keep`, but in the part of the store that forgets the oldest beyond its size, and not synced to disk."""
+        ...
+
+    def load(self, digest: str) -> bytes | None: ...

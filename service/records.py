@@ -1,0 +1,274 @@
+"""What flows through redrabbit. Frozen, without clock, file, socket or SQL.
+
+Times are seconds since 1970-01-01 UTC (float). Images are uint8 BGR, (H, W, 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+ALL: Final = "all"
+"""The row of all defects together; no class of a model may be called so."""
+
+
+class Outcome(StrEnum):
+    """What the line does with a part. An audit is a passed part that was drawn for a person to look at."""
+
+    PASS = "pass"
+    REJECT = "reject"
+    AUDIT = "audit"
+
+
+class Source(StrEnum):
+    """Why a label exists. Set from the ledger; a client's word for it is not believed."""
+
+    REVIEW = "review"
+    AUDIT = "audit"
+    VOLUNTEERED = "volunteered"
+    CHALLENGE = "challenge"
+
+
+class State(StrEnum):
+    """What the limits say about a threshold. "No page" is not "OK": only PROVEN is."""
+
+    PROVEN = "PROVEN"
+    BELOW = "BELOW"
+    UNDECIDED = "UNDECIDED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of one part, as a camera hands it over.
+
+    content: the encoded file as bytes (decoded later, untrusted) or a decoded image, uint8 BGR (H, W, 3).
+    """
+
+    part_id: str
+    line: str
+    camera: str
+    captured_at: float
+    content: bytes | Image
+    lot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The record of one part: what was decided, by which model, under which thresholds and draw.
+
+    scores: one per class of the model, in its order, in [0, 1]. exceedance: u = max over defect classes of
+    score / threshold; the part is flagged iff u >= 1. predicted: the defect class of that maximum when flagged, else
+    the good class. band, weight: of the audit draw, band None for a flagged part (its weight is 1). policy: number of the
+    draw policy it was drawn under. thresholds: digest of the decision thresholds and thresholds.yaml. image: SHA-256
+    of the encoded picture, "" when there is none.
+    """
+
+    part_id: str
+    line: str
+    camera: str
+    captured_at: float
+    model: str
+    thresholds: str
+    scores: tuple[float, ...]
+    exceedance: float
+    predicted: str
+    outcome: Outcome
+    band: int | None
+    weight: int
+    policy: int
+    image: str = ""
+    lot: str = ""
+
+    @property
+    def flagged(self) -> bool:
+        return self.outcome is Outcome.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVerdict:
+    """A verdict as the ledger holds it. ordinal counts the parts of its line from 0, in the order of recording."""
+
+    sequence: int
+    ordinal: int
+    recorded_at: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What one inspector says a part is. label: a class of the model (the good one included) or UNSURE."""
+
+    part_id: str
+    label: str
+    inspector: str
+    labelled_at: float
+
+
+UNSURE: Final = "unsure"
+"""An answer that is recorded and settles nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLabel:
+    """A label as the ledger holds it; sequence grows with every row. A correction is a later row of the same inspector."""
+
+    sequence: int
+    recorded_at: float
+    label: Label
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInForce:
+    """A model as a line's worker registered it. classes in the order of the scores; good is one of them."""
+
+    line: str
+    digest: str
+    name: str
+    classes: tuple[str, ...]
+    good: str
+    decision_thresholds: Mapping[str, float]
+    provider: str
+    role: str
+    since: float
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        return tuple(name for name in self.classes if name != self.good)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawPolicy:
+    """How passed parts are drawn for audit from `since` on: an integer weight per score band, drawn with probability 1 / w."""
+
+    number: int
+    line: str
+    since: float
+    weights: tuple[int, ...]
+    budget: float
+    surge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Sign of life of one worker process of a line."""
+
+    line: str
+    worker: str
+    started_at: float
+    seen_at: float
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share with its limits. point is None where it may not be shown, and reason says why.
+
+    lower and upper are limits at the confidence asked for; without any evidence they are 0 and 1.
+    """
+
+    point: float | None
+    lower: float
+    upper: float
+    numerator: float
+    denominator: float
+    events: int
+    reason: str = ""
+
+    @property
+    def estimable(self) -> bool:
+        """Whether limits exist that say anything: evidence was there, even if it was too little for a point."""
+        return self.lower > 0.0 or self.upper < 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowQuality:
+    """Quality of one line, one defect (or ALL), over one window of closed buckets.
+
+    observed: TP / (TP + FN) over labelled parts as they come, biased upwards, shown beside. Counts are parts as labelled.
+    threshold_page, threshold_warn: None where the row carries no threshold. state is judged against threshold_page.
+    provisional counts parts and buckets that are not closed yet and not in any number here.
+    """
+
+    line: str
+    defect: str
+    window: str
+    parts: int
+    true_positive: int
+    false_positive: int
+    false_negative: int
+    true_negative: int
+    recall: Estimate
+    observed: float | None
+    precision: Estimate
+    false_reject: float | None
+    state: State
+    reason: str
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceState:
+    """The e-detector of one line and defect: page when evidence reached limit, latched until acknowledged."""
+
+    line: str
+    defect: str
+    evidence: float
+    limit: float
+    paged: bool
+    paged_bucket: int | None
+    buckets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Cumulative counts per upper bound, Prometheus' way: bounds ascending, the last one +Inf."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineSnapshot:
+    """All that is known of one line at `Snapshot.as_of`.
+
+    parts: {(camera, outcome): count}. labels: {(source, label): count of accepted rows}. pending: {source: parts due and
+    not labelled}. The times are None before the first one. defects: the rows in order, ALL first.
+    """
+
+    line: str
+    parts: Mapping[tuple[str, Outcome], int]
+    labels: Mapping[tuple[Source, str], int]
+    corrections: int
+    label_lag: Histogram
+    pending: Mapping[Source, int]
+    last_captured_at: float | None
+    last_recorded_at: float | None
+    last_label_at: float | None
+    oldest_pending_at: float | None
+    closed_buckets: int
+    open_parts: int
+    defects: tuple[str, ...]
+    quality: tuple[WindowQuality, ...]
+    provisional: tuple[WindowQuality, ...]
+    evidence: tuple[EvidenceState, ...]
+    models: tuple[ModelInForce, ...] = ()
+    heartbeats: tuple[Heartbeat, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole ledger in figures, as known at as_of."""
+
+    as_of: float
+    lines: Mapping[str, LineSnapshot] = field(default_factory=dict)
+    unknown_part_labels: int = 0
