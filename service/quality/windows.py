@@ -1,0 +1,77 @@
+"""From counts to what is shown: recall, precision and state of one defect over one window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from service.quality.buckets import Bucket
+from service.quality.recall import POINT_NEEDS_MISSES, estimate, proportion, state
+from service.records import Estimate, State, WindowQuality
+from service.thresholds import Window
+
+NO_CLOSED_BUCKET = "no closed bucket in the window yet: labels have not had time to arrive"
+
+
+def in_window(closed: Sequence[Bucket], window: Window, as_of: float) -> int:
+    """Index of the first of `closed` (oldest first) that lies in the window, seen as of now; len(closed) when none does."""
+    first, parts = len(closed), 0
+    while first > 0:
+        bucket = closed[first - 1]
+        parts += bucket.parts
+        if window.parts is not None and parts > window.parts:
+            break
+        if window.hours is not None and bucket.last_captured_at <= as_of - window.hours * 3600:
+            break
+        first -= 1
+    return first
+
+
+def quality(
+    total: Bucket, line: str, defect: str, good: str, window: str, threshold: float | None, starved: int = 0
+) -> WindowQuality:
+    """What the merged closed buckets of a window say about one defect.
+
+    threshold: recall to judge the state against, None when the row has none. starved: buckets of the window that were
+    left out because too few of their rejects were looked at again.
+    """
+    hits = total.hits(defect, good)
+    misses = total.misses(defect, good)
+    known_misses = sum(misses.values()) + total.volunteered_misses(defect, good)
+    false_rejects = total.false_rejects(defect, good)
+    named = total.true_rejects_named(defect, good)
+    good_audits, good_passed = total.audited_good(good)
+    recall = _shown(estimate(hits, misses, total.largest_scaled_weight()), total, starved)
+    return WindowQuality(
+        line=line,
+        defect=defect,
+        window=window,
+        parts=total.parts,
+        true_positive=hits,
+        false_positive=false_rejects,
+        false_negative=known_misses,
+        true_negative=good_audits + total.volunteered[good],
+        recall=recall,
+        observed=hits / (hits + known_misses) if hits + known_misses else None,
+        precision=proportion(named, named + false_rejects),
+        false_reject=false_rejects / (false_rejects + good_passed) if good_audits else None,
+        state=state(recall, threshold) if recall.estimable else State.UNKNOWN,
+        reason=recall.reason,
+    )
+
+
+def _shown(recall: Estimate, total: Bucket, starved: int) -> Estimate:
+    """The estimate as it may be shown: withheld where the evidence does not carry it, with the reason."""
+    if total.parts == 0:
+        reason = f"{starved} closed buckets wait for labels of their rejects" if starved else NO_CLOSED_BUCKET
+        return _absent(recall, reason)
+    if not any(total.audits.values()) and any(total.passed.values()):
+        return _absent(recall, "no audited part is labelled in the window")
+    if recall.events < POINT_NEEDS_MISSES and recall.point is not None:
+        few = f"{recall.events} audited misses; a point needs {POINT_NEEDS_MISSES}"
+        return replace(recall, point=None, reason=few)
+    return recall
+
+
+def _absent(recall: Estimate, reason: str) -> Estimate:
+    return replace(recall, point=None, lower=0.0, upper=1.0, reason=reason)
