@@ -184,7 +184,9 @@ class LineBook:
         row = defects[0] if defect == ALL and len(defects) == 1 else defect
         return self._rule.row(row, len(defects)).recall.page
 
-    def _evidence(self, closed: Sequence[Bucket], official: Sequence[WindowQuality]) -> tuple[EvidenceState, ...]:
+    def _evidence(
+        self, closed: Sequence[Bucket], official: Sequence[WindowQuality], as_of: float
+    ) -> tuple[EvidenceState, ...]:
         rule, defects = self._rule, self.rows[1:]
         found = []
         for defect in self.rows:

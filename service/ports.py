@@ -103,6 +103,8 @@ class Meter(Protocol):
 
     def camera_frame(self, camera: str, captured_at: float) -> None: ...
 
+    def ledger_up(self, up: bool) -> None: ...
+
 
 class PartLedger(Protocol):
     """The worker's side of the ledger: one writer of parts per line."""

@@ -1,0 +1,130 @@
+"""line.yaml and the environment -> Settings: the only reader of either.
+
+Paths in the file are relative to the file. An environment variable REDRABBIT_<KEY> (upper case, __ between levels, such
+as REDRABBIT_STATION__LISTEN) overrides one key; secrets are named by file and never written into either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from service.errors import InvalidInput
+from service.thresholds import Seconds
+from service.yamltext import parse_mapping, validated
+
+PREFIX = "REDRABBIT_"
+_SIZES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$"
+
+
+def _bytes(value: object) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(kB|MB|GB|TB)", value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a size with its unit, such as 500MB or 2GB")
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def _address(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}", value):
+        raise ValueError("expected HOST:PORT, such as 127.0.0.1:8080")
+    if int(value.rpartition(":")[2]) > 65535:
+        raise ValueError("expected a port of at most 65535")
+    return value
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+Address = Annotated[str, BeforeValidator(_address)]
+Name = Annotated[str, Field(pattern=_NAME)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Images(_Section):
+    """folder: where pictures are kept by digest. ring: how much of the passed parts' pictures is remembered."""
+
+    folder: Path = Path("var/images")
+    ring: Bytes = 2 * 10**9
+
+
+class Batch(_Section):
+    """A batch forms at `size` frames or `wait` after its first, whichever comes first."""
+
+    size: Annotated[int, Field(ge=1, le=1024)] = 16
+    wait: Seconds = 0.02
+
+
+class Station(_Section):
+    """open_on_loopback: everybody on this machine may do everything. For trying out only."""
+
+    listen: Address = "127.0.0.1:8080"
+    open_on_loopback: bool = False
+
+
+class Metrics(_Section):
+    """Where each process serves its own /metrics; the station's stand on its own port."""
+
+    exporter: Address = "127.0.0.1:9108"
+    worker: Address = "127.0.0.1:9109"
+
+
+class Settings(_Section):
+    """One line on one machine. Several lines share a ledger by naming the same one."""
+
+    line: Name
+    model: Path
+    cameras: Annotated[Mapping[Name, str], Field(min_length=1)]
+    ledger: str = "sqlite:///var/redrabbit.db"
+    thresholds: Path = Path("thresholds.yaml")
+    audit_key: Path = Path("var/audit.key")
+    providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("CPUExecutionProvider",)
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    images: Images = Images()
+    batch: Batch = Batch()
+    releases: tuple[str, ...] = ()
+    station: Station = Station()
+    metrics: Metrics = Metrics()
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Reads line.yaml, lays the environment over it, resolves paths. Raises InvalidInput naming file, key and value."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path}: not UTF-8 text") from error
+    content = parse_mapping(text, str(path))
+    for name in sorted(environment):
+        if name.startswith(PREFIX):
+            _override(content, name, environment[name])
+    return _anchored(validated(Settings, content, str(path)), path.resolve().parent)
+
+
+def _override(content: dict[str, Any], name: str, text: str) -> None:
+    *above, key = name.removeprefix(PREFIX).lower().split("__")
+    here = content
+    for level in above:
+        here = here.setdefault(level, {})
+        if not isinstance(here, dict):
+            raise InvalidInput(f"environment variable {name}: {level} has no keys below it")
+    try:
+        here[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"environment variable {name}: not readable: {text[:80]!r}") from error
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    images = settings.images.model_copy(update={"folder": folder / settings.images.folder})
+    update: dict[str, Any] = {key: folder / getattr(settings, key) for key in ("model", "thresholds", "audit_key")}
+    ledger = settings.ledger
+    if ledger.startswith("sqlite:///") and not ledger.startswith("sqlite:////"):
+        ledger = f"sqlite:///{folder / ledger.removeprefix('sqlite:///')}"
+    return settings.model_copy(update={**update, "images": images, "ledger": ledger})

@@ -1,0 +1,253 @@
+"""The line itself. For each batch: look, judge, draw, record, release. Plain threads, bounded queues, one stage a thread.
+
+Nothing is released before its record is on disk. When the ledger cannot take it, the batch is held and tried again:
+live cameras then drop frames, counted, and the others wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from service.drawing import DrawPolicies
+from service.errors import BadImage, LedgerUnavailable
+from service.images import decode, encode
+from service.inspection import Inspection
+from service.ports import Camera, Clock, ImageStore, Meter, PartLedger, Release
+from service.records import Frame, Heartbeat, Image, Outcome, Verdict
+from service.thresholds import Thresholds
+
+log = structlog.get_logger()
+
+BEAT_EVERY = 5.0
+RETRY_AFTER = 0.5
+GIVE_UP_AFTER = 10.0
+BATCHES_AHEAD = 2
+
+Fitted = NDArray[np.uint8]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a worker works with."""
+
+    name: str
+    cameras: Sequence[Camera]
+    inspection: Inspection
+    policies: DrawPolicies
+    thresholds: Callable[[], Thresholds]
+    ledger: PartLedger
+    images: ImageStore
+    releases: Sequence[Release]
+    meter: Meter
+    clock: Clock
+    batch_size: int = 16
+    batch_wait: float = 0.02
+    decoders: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A frame on its way, with the moment it arrived on the worker's monotonic clock."""
+
+    frame: Frame
+    camera: Camera
+    arrived: float
+
+
+class Worker:
+    """Runs one line until its cameras end or `stop` is called; then drains what is on its way."""
+
+    def __init__(self, line: Line, identity: str) -> None:
+        self._line = line
+        self._identity = identity
+        self._stopping = Event()
+        self._failure: BaseException | None = None
+        self._frames: Queue[_Seen | None] = Queue(maxsize=line.batch_size * BATCHES_AHEAD)
+        self._decoding: Queue[list[tuple[_Seen, Future[Fitted]]] | None] = Queue(maxsize=BATCHES_AHEAD)
+        self._judged: Queue[list[tuple[_Seen, Verdict]] | None] = Queue(maxsize=BATCHES_AHEAD)
+
+    def stop(self) -> None:
+        """Takes no more frames; what has been taken is still judged, recorded and released."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Blocks until drained. Raises what ended a stage, if anything did."""
+        started = self._line.clock()
+        pool = ThreadPoolExecutor(self._line.decoders, thread_name_prefix="decode")
+        looking = [self._thread(f"camera-{camera.name}", self._look, camera) for camera in self._line.cameras]
+        stages = [
+            self._thread("batch", self._batch, pool),
+            self._thread("judge", self._judge),
+            self._thread("record", self._record),
+        ]
+        while any(thread.is_alive() for thread in looking):
+            self._beat(started, stopped=False)
+            for thread in looking:
+                thread.join(BEAT_EVERY / len(looking))
+        self._put(self._frames, None)
+        for thread in stages:
+            while thread.is_alive():
+                thread.join(BEAT_EVERY)
+                self._beat(started, stopped=False)
+        pool.shutdown(cancel_futures=True)
+        for camera in self._line.cameras:
+            camera.close()
+        for release in self._line.releases:
+            release.close()
+        if self._failure is not None:
+            raise self._failure
+        self._beat(started, stopped=True)
+
+    def _thread(self, name: str, stage: Callable[..., None], *arguments: object) -> Thread:
+        def guarded() -> None:
+            try:
+                stage(*arguments)
+            except BaseException as error:  # noqa: BLE001 - raised again by run(): a dead stage must not look alive
+                self._failure = self._failure or error
+                self._stopping.set()
+
+        thread = Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _beat(self, started: float, stopped: bool) -> None:
+        beat = Heartbeat(self._line.name, self._identity, started, self._line.clock(), stopped)
+        try:
+            self._line.ledger.beat(beat)
+        except LedgerUnavailable as error:
+            log.warning("no heartbeat", line=self._line.name, why=str(error))
+
+    def _look(self, camera: Camera) -> None:
+        """Takes frames of one camera. A live one loses frames when the line is full; others wait."""
+        for frame in camera.frames(self._stopping):
+            seen = _Seen(frame, camera, time.monotonic())
+            self._line.meter.camera_frame(camera.name, frame.captured_at)
+            if not camera.live:
+                self._put(self._frames, seen)
+                continue
+            try:
+                self._frames.put_nowait(seen)
+            except Full:
+                self._line.meter.dropped(camera.name, "line_full")
+
+    def _batch(self, pool: ThreadPoolExecutor) -> None:
+        """Forms batches by size or by deadline, whichever comes first, and has them decoded."""
+        more = True
+        while more:
+            first = self._get(self._frames)
+            if first is None:
+                break
+            batch = [first]
+            deadline = time.monotonic() + self._line.batch_wait
+            while len(batch) < self._line.batch_size:
+                try:
+                    seen = self._frames.get(timeout=max(0.0, deadline - time.monotonic()))
+                except Empty:
+                    break
+                if seen is None:
+                    more = False
+                    break
+                batch.append(seen)
+            self._put(self._decoding, [(seen, pool.submit(self._fit, seen.frame.content)) for seen in batch])
+        self._put(self._decoding, None)
+
+    def _fit(self, content: bytes | Image) -> Fitted:
+        before = time.monotonic()
+        image = decode(content) if isinstance(content, bytes) else content
+        fitted = self._line.inspection.detector.fit(image)
+        self._line.meter.observe("decode", time.monotonic() - before)
+        return fitted
+
+    def _judge(self) -> None:
+        while (batch := self._get(self._decoding)) is not None:
+            seen, fitted = [], []
+            for one, future in batch:
+                try:
+                    fitted.append(future.result())
+                    seen.append(one)
+                except BadImage as fault:
+                    self._refuse(one, fault)
+            if not seen:
+                continue
+            policy = self._line.policies.current()
+            before = time.monotonic()
+            frames = [one.frame for one in seen]
+            version = self._line.thresholds().version
+            verdicts = self._line.inspection.verdicts(frames, np.stack(fitted), policy, version)
+            self._line.meter.observe("infer", (time.monotonic() - before) / len(seen), len(seen))
+            self._put(self._judged, list(zip(seen, verdicts, strict=True)))
+        self._put(self._judged, None)
+
+    def _refuse(self, seen: _Seen, fault: BadImage) -> None:
+        log.warning("no image", camera=seen.camera.name, part=seen.frame.part_id, why=str(fault))
+        self._line.meter.dropped(seen.camera.name, fault.reason)
+        seen.camera.refused(seen.frame, fault)
+
+    def _record(self) -> None:
+        while (batch := self._get(self._judged)) is not None:
+            before = time.monotonic()
+            recorded = self._until_recorded(batch)
+            if recorded is None:
+                continue
+            after = time.monotonic()
+            self._line.meter.observe("record", (after - before) / len(batch), len(batch))
+            for release in self._line.releases:
+                release.release(recorded)
+            for (seen, _), verdict in zip(batch, recorded, strict=True):
+                seen.camera.released(seen.frame, verdict)
+                self._line.meter.observe("total", time.monotonic() - seen.arrived)
+            self._line.meter.observe("release", (time.monotonic() - after) / len(batch), len(batch))
+
+    def _until_recorded(self, batch: list[tuple[_Seen, Verdict]]) -> Sequence[Verdict] | None:
+        """Tries until the ledger takes the batch; while stopping only so long. None: not recorded, so not released."""
+        stopping_since: float | None = None
+        while True:
+            try:
+                with_images = [self._with_image(seen.frame, verdict) for seen, verdict in batch]
+                recorded = self._line.ledger.record(with_images)
+            except LedgerUnavailable as error:
+                self._line.meter.ledger_up(False)
+                log.error("held, not released: the ledger takes no record", parts=len(batch), why=str(error))
+                if self._stopping.is_set():
+                    stopping_since = stopping_since or time.monotonic()
+                    if time.monotonic() - stopping_since > GIVE_UP_AFTER:
+                        return None
+                time.sleep(RETRY_AFTER)
+            else:
+                self._line.meter.ledger_up(True)
+                return recorded
+
+    def _with_image(self, frame: Frame, verdict: Verdict) -> Verdict:
+        """Pictures of rejects and audits are kept, on disk before the record that names them; others go to the ring."""
+        if verdict.outcome is not Outcome.PASS:
+            content = frame.content if isinstance(frame.content, bytes) else encode(frame.content)
+            return replace(verdict, image=self._line.images.keep(content))
+        if isinstance(frame.content, bytes):
+            return replace(verdict, image=self._line.images.ring(frame.content))
+        return verdict
+
+    def _put(self, queue: Queue[T], item: T) -> None:
+        """Waits for room, but not behind a stage that has died."""
+        while self._failure is None:
+            with suppress(Full):
+                queue.put(item, timeout=0.2)
+                return
+
+    def _get(self, queue: Queue[T | None]) -> T | None:
+        """The next item; None at the end, or when a stage has died."""
+        while self._failure is None:
+            with suppress(Empty):
+                return queue.get(timeout=0.2)
+        return None
