@@ -178,6 +178,13 @@ class LineBook:
             ]
         return tuple(found)
 
+    def overall(self) -> tuple[WindowQuality, ...]:
+        """Quality over every bucket, open ones included."""
+        total = merged(self._buckets)
+        return tuple(
+            quality(total, self.line, defect, self.good, "overall", self._threshold(defect)) for defect in self.rows
+        )
+
     def _threshold(self, defect: str) -> float | None:
         """What the state is judged against. ALL of a line with one kind of defect borrows its threshold, but never pages."""
         defects = self.rows[1:]

@@ -1,4 +1,4 @@
-"""The two errors that a person or a machine outside can cause. Everything else is a bug and may show a traceback."""
+"""The errors that a person or a machine outside can cause. Everything else is a bug and may show a traceback."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ class BadImage(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+class LedgerUnavailable(Exception):
+    """The ledger or its images cannot be written or read just now: disk full, read-only, I/O error, locked, damaged.
+
+    Nothing was half-written. What was to be written is still the caller's: hold it and try again.
+    """

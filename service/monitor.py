@@ -11,7 +11,7 @@ from threading import Lock
 
 from service.book import LineBook
 from service.ports import Clock, LedgerReader
-from service.records import LineSnapshot, ModelInForce, RecordedLabel, RecordedVerdict, Snapshot
+from service.records import LineSnapshot, ModelInForce, RecordedLabel, RecordedVerdict, Snapshot, WindowQuality
 from service.thresholds import Thresholds
 
 CHUNK = 5_000
@@ -47,6 +47,11 @@ class Monitor:
                     heartbeats=tuple(beat for beat in heartbeats if beat.line == name),
                 )
             return Snapshot(as_of=now, lines=lines, unknown_part_labels=len(self._waiting))
+
+    def overall(self, line: str) -> tuple[WindowQuality, ...]:
+        """Every row of the line over all its parts, open buckets included: what the whole ledger says, no window."""
+        with self._lock:
+            return self._book(line).overall()
 
     def second_looks(self, line: str) -> list[str]:
         """Parts of the line that somebody has labelled and another inspector must see."""

@@ -231,12 +231,9 @@ class Worker:
 
     def _with_image(self, frame: Frame, verdict: Verdict) -> Verdict:
         """Pictures of rejects and audits are kept, on disk before the record that names them; others go to the ring."""
-        if verdict.outcome is not Outcome.PASS:
-            content = frame.content if isinstance(frame.content, bytes) else encode(frame.content)
-            return replace(verdict, image=self._line.images.keep(content))
-        if isinstance(frame.content, bytes):
-            return replace(verdict, image=self._line.images.ring(frame.content))
-        return verdict
+        content = frame.content if isinstance(frame.content, bytes) else encode(frame.content)
+        store = self._line.images.ring if verdict.outcome is Outcome.PASS else self._line.images.keep
+        return replace(verdict, image=store(content))
 
     def _put(self, queue: Queue[T], item: T) -> None:
         """Waits for room, but not behind a stage that has died."""

@@ -1,0 +1,51 @@
+# make run: try it. make test: everything that CI checks. make install: what both share, quick the second time.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# uv does not read pip's settings; hand over a local folder of wheels where pip has been given one.
+UV     := UV_FIND_LINKS="$${UV_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}" $(BIN)/uv
+
+.PHONY: run test install install-test debian lint types bench format pictures clean
+
+run: install
+	$(BIN)/redrabbit demo
+
+install: $(VENV)/.installed-demo
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "redrabbit needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "the venv module is missing: apt-get install python3-venv"; exit 2; }
+	$(BIN)/python -m pip install --quiet uv
+
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/uv
+	$(UV) pip install --quiet --python $(BIN)/python -e '.[demo]'
+	@touch $@
+
+install-test: $(VENV)/.installed-test
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed-demo
+	$(UV) pip install --quiet --python $(BIN)/python -e '.[test]'
+	@touch $@
+
+debian:
+	@sh tests/debian-packages.sh
+
+lint: install-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install-test
+	$(BIN)/mypy
+
+test: install-test debian lint types
+	$(BIN)/python -m pytest
+
+bench: install-test
+	$(BIN)/python -m tests.bench
+
+format: install-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

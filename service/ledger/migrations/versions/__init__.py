@@ -1,0 +1,1 @@
+"""One file a version, in order: r0001, r0002 ..."""

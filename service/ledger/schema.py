@@ -1,0 +1,174 @@
+"""The ledger's tables. Columns carry the names of the records' fields, so that `values` and `columns` are all the mapping.
+
+`migrations/` builds them; a test compares both. parts, labels, models and draw_policies only ever grow (by trigger).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from service.records import Outcome
+
+metadata = MetaData()
+
+
+class Tuple(TypeDecorator[tuple[Any, ...]]):
+    """A tuple as a JSON array; floats come back exactly."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> tuple[Any, ...]:
+        return tuple(value or ())
+
+
+class Word(TypeDecorator[Outcome]):
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Outcome:
+        return Outcome(value)
+
+
+def _sequence() -> Column[int]:
+    """Grows with every row and is never used again, even when rows are pruned (sqlite_autoincrement)."""
+    return Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+parts = Table(
+    "parts",
+    metadata,
+    _sequence(),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("recorded_at", Double, nullable=False),
+    Column("part_id", String, nullable=False, unique=True),
+    Column("line", String, nullable=False),
+    Column("camera", String, nullable=False),
+    Column("captured_at", Double, nullable=False),
+    Column("model", String, nullable=False),
+    Column("thresholds", String, nullable=False),
+    Column("scores", Tuple, nullable=False),
+    Column("exceedance", Double, nullable=False),
+    Column("predicted", String, nullable=False),
+    Column("outcome", Word, nullable=False),
+    Column("band", Integer),
+    Column("weight", Integer, nullable=False),
+    Column("policy", Integer, nullable=False),
+    Column("image", String, nullable=False),
+    Column("lot", String, nullable=False),
+    UniqueConstraint("line", "ordinal"),
+    sqlite_autoincrement=True,
+)
+NOT_PASSED = text("outcome != 'pass'")
+"""Written as the index below has it: with a bound value SQLite could not tell that the index serves the query."""
+Index("parts_by_time", parts.c.line, parts.c.captured_at)
+Index("parts_to_label", parts.c.line, parts.c.sequence, sqlite_where=NOT_PASSED, postgresql_where=NOT_PASSED)
+
+labels = Table(
+    "labels",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("part_id", String, nullable=False, index=True),  # no foreign key: a label may come before its part
+    Column("label", String, nullable=False),
+    Column("inspector", String, nullable=False),
+    Column("labelled_at", Double, nullable=False),
+    Column("client", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+models = Table(
+    "models",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("classes", Tuple, nullable=False),
+    Column("good", String, nullable=False),
+    Column("decision_thresholds", JSON, nullable=False),
+    Column("provider", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("since", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+draw_policies = Table(
+    "draw_policies",
+    metadata,
+    Column("line", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("recorded_at", Double, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("weights", Tuple, nullable=False),
+    Column("budget", Double, nullable=False),
+    Column("surge", Boolean, nullable=False),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("line", String, primary_key=True),
+    Column("worker", String, primary_key=True),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("hash", String, nullable=False, unique=True),
+    Column("lines", Tuple, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token as the ledger knows it. hash: SHA-256 hex of the secret. lines: () is every line.
+
+    The secret is random, 256 bits: a plain hash is enough, there is nothing to guess.
+    """
+
+    name: str
+    role: str
+    hash: str
+    lines: tuple[str, ...]
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+
+def values(record: Any) -> dict[str, Any]:
+    """The fields of a record by name, one level deep."""
+    return {name: getattr(record, name) for name in type(record).__slots__}
+
+
+def columns(table: Table, record: type) -> Sequence[Column[Any]]:
+    """The columns of a record's fields, in the order of its fields: `record(*row)` reads them back."""
+    return [table.c[field.name] for field in fields(record)]

@@ -1,0 +1,95 @@
+"""How a ledger in one SQLite file is opened, begun and what its faults mean.
+
+WAL: readers never wait for a writer, nor a writer for them. synchronous FULL: a commit that returned has been synced, so it
+survives power loss. A transaction that writes takes the write lock at its start (BEGIN IMMEDIATE): it never fails half-way
+for want of it, and it sees what every earlier writer committed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, QueuePool, create_engine, event
+
+from service.errors import InvalidInput, LedgerUnavailable
+
+LOCK_SECONDS = 30.0
+WAL_BYTES = 64 * 1024 * 1024
+
+_OUTSIDE = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+"""What the disk, the operating system or another process did. Every other code is a bug of ours and stays what it is."""
+
+
+class NotYet(InvalidInput):
+    """There is no ledger of this version to read yet: whoever may write it has to be started first. Wait or give up."""
+
+
+def open_file(url: URL, read_only: bool) -> Engine:
+    """An engine over the file that the URL names; the file itself is touched with the first connection."""
+    if not url.database or url.database == ":memory:" or url.query:
+        raise InvalidInput(f"{url}: expected the path of a file, as in sqlite:///ledger.db")
+    path = Path(url.database).absolute()
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path}: the folder {path.parent} does not exist")
+    if read_only and not path.exists():
+        raise NotYet(f"{path}: there is no ledger yet; the worker or the station creates it")
+    mode = "ro" if read_only else "rwc"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"file:{quote(str(path))}?mode={mode}",
+            uri=True,
+            timeout=LOCK_SECONDS,
+            isolation_level=None,  # transactions begin where `_begin` says, never behind our back
+            check_same_thread=False,
+        )
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, json_serializer=_compact)
+    event.listen(engine, "connect", _read_settings if read_only else _write_settings)
+    event.listen(engine, "begin", _begin)
+
+    @event.listens_for(engine, "handle_error")
+    def fault(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUTSIDE:
+            raise LedgerUnavailable(f"{path}: {error}") from error
+
+    return engine
+
+
+def _compact(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+
+def _read_settings(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _write_settings(connection: sqlite3.Connection, _: object) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise LedgerUnavailable(
+            f"SQLite cannot keep a WAL here (journal mode {mode}); expected a folder on a local disk"
+        )
+    for setting in ("synchronous = FULL", "foreign_keys = ON", f"journal_size_limit = {WAL_BYTES}"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")

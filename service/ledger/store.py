@@ -1,0 +1,58 @@
+"""`open_ledger(url)`: the ledger behind a URL, ready to use and of this program's version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import URL, Engine
+
+from service.errors import InvalidInput
+from service.ledger.labels import Labels, Tokens
+from service.ledger.migrating import upgrade, version, versions
+from service.ledger.parts import Parts
+from service.ledger.reading import Reading
+from service.ledger.sqlite import NotYet, open_file
+from service.ports import Clock
+
+BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file}
+"""By URL scheme. An engine begins writing transactions (option `writing`) behind the ledger's one write lock, and raises
+LedgerUnavailable for what is not our bug."""
+
+
+class SqlLedger(Parts, Labels, Tokens, Reading):
+    """Fulfils ports.PartLedger, LabelLedger and LedgerReader. Any thread may call it; `close` when done."""
+
+
+def open_ledger(url: str, clock: Clock, *, read_only: bool = False) -> SqlLedger:
+    """For writing, an empty ledger is created and an older one migrated, behind the write lock.
+
+    Raises InvalidInput, one line that names the URL or the file; for reading, NotYet when there is nothing to read so far.
+    """
+    with _opened(url, read_only) as engine:
+        if read_only:
+            _must_be_ours(engine)
+        else:
+            with engine.execution_options(writing=True).begin() as connection:
+                upgrade(connection)
+        return SqlLedger(engine, clock)
+
+
+def migrate(url: str) -> str:
+    """Creates or migrates the ledger; returns the version it has now. Raises InvalidInput."""
+    with _opened(url, read_only=False) as engine, engine.execution_options(writing=True).begin() as connection:
+        return upgrade(connection)
+
+
+def schema_version(url: str) -> str:
+    """The version of an existing ledger, "" for an empty file. Raises InvalidInput, NotYet when there is no file."""
+    with _opened(url, read_only=True) as engine, engine.begin() as connection:
+        return version(connection)
+
+
+def _must_be_ours(engine: Engine) -> None:
+    with engine.begin() as connection:
+        found, known = version(connection), versions()
+    if found in ["", *known[:-1]]:
+        raise NotYet(f"schema {found or 'none'}, expected {known[-1]}; the worker or the station migrates it")
+    if found != known[-1]:
+        raise InvalidInput(f"schema {found}, newer than {known[-1]} of this redrabbit; install the newer one")
