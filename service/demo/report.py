@@ -1,0 +1,113 @@
+"""What the demo reports: what its line said, beside what was true, which only a demo knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.records import ALL, LineSnapshot, Outcome, Verdict, WindowQuality
+
+PAGE = "DefectRecallBelowThreshold"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the demo alone knows: every part's true class beside its verdict."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    truths: Counter[tuple[bool, bool]] = field(default_factory=Counter)
+    labels: int = 0
+
+    def add(self, verdict: Verdict, defective: bool) -> None:
+        self.outcomes[verdict.outcome] += 1
+        self.truths[defective, verdict.flagged] += 1
+
+    @property
+    def parts(self) -> int:
+        return self.outcomes.total()
+
+    def true_recall(self) -> float | None:
+        return _share(self.truths[True, True], self.truths[True, False])
+
+    def true_precision(self) -> float | None:
+        return _share(self.truths[True, True], self.truths[False, True])
+
+
+class Pages:
+    """Notes each page once, when it begins to stand."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+        self._standing: set[str] = set()
+
+    def note(self, line: LineSnapshot, part: int) -> None:
+        standing = {row.defect for row in line.evidence if row.paged}
+        self.found += [{"alert": PAGE, "defect": defect, "part": part} for defect in sorted(standing - self._standing)]
+        self._standing = standing
+
+
+def report(
+    tally: Tally,
+    overall: Sequence[WindowQuality],
+    pages: Pages,
+    timeline: Sequence[dict[str, Any]],
+    parts_per_second: float,
+) -> dict[str, Any]:
+    """The JSON report. Ratios are shares of 1, None where there is nothing to divide by or too little to show."""
+    row = next(row for row in overall if row.defect == ALL)
+    return {
+        "parts": tally.parts,
+        "verdicts": {outcome.value: tally.outcomes[outcome] for outcome in Outcome},
+        "labels": tally.labels,
+        "confusion": {
+            "true_positive": row.true_positive,
+            "false_positive": row.false_positive,
+            "false_negative": row.false_negative,
+            "true_negative": row.true_negative,
+        },
+        "recall": {
+            "true": tally.true_recall(),
+            "observed": row.observed,
+            "point": row.recall.point,
+            "lower": row.recall.lower,
+            "upper": row.recall.upper,
+            "state": row.state.value,
+            "reason": row.reason,
+        },
+        "precision": {
+            "true": tally.true_precision(),
+            "point": row.precision.point,
+            "lower": row.precision.lower,
+            "upper": row.precision.upper,
+        },
+        "false_reject": row.false_reject,
+        "pages": pages.found,
+        "timeline": list(timeline),
+        "parts_per_second": round(parts_per_second, 1),
+    }
+
+
+def moment(part: int, tally: Tally, line: LineSnapshot) -> dict[str, Any]:
+    """The line as its station would have shown it at that part, beside what was true so far."""
+    row = next((row for row in line.quality if row.defect == ALL), None)
+    evidence = line.evidence[0] if line.evidence else None
+    return {
+        "part": part,
+        "true_positive": tally.truths[True, True],
+        "escapes": tally.truths[True, False],
+        "window": row.window if row else None,
+        "observed": row.observed if row else None,
+        "point": row.recall.point if row else None,
+        "lower": row.recall.lower if row else 0.0,
+        "upper": row.recall.upper if row else 1.0,
+        "state": row.state.value if row else None,
+        "evidence": evidence.evidence if evidence else None,
+        "limit": evidence.limit if evidence else None,
+        "paged": bool(evidence and evidence.paged),
+    }
+
+
+def _share(part: int, rest: int) -> float | None:
+    return part / (part + rest) if part + rest else None
