@@ -25,13 +25,15 @@ class _Child:
     started: float
     pause: float = FIRST_PAUSE
     restart_at: float | None = None
+    restarts: int = 0
     finished: bool = False
 
 
 class Supervisor:
     """commands: {name: argv}. A process that dies is started again, after a pause that doubles while it keeps dying.
 
-    One that ends with status 0 has finished; one that ends with status 2 was given bad input, which no restart mends.
+    One that ends with status 0 has finished; one whose first run ends with status 2 was given bad input, which no restart
+    mends. Later on status 2 is a fault like any other: a disk that is full now may not be in a minute.
     """
 
     def __init__(self, commands: Mapping[str, Sequence[str]]) -> None:
@@ -59,7 +61,7 @@ class Supervisor:
             code = child.process.poll()
             if code is None or child.finished:
                 continue
-            if code == BAD_INPUT:
+            if code == BAD_INPUT and not child.restarts:
                 return BAD_INPUT
             if code == 0:
                 child.finished = True
@@ -77,6 +79,7 @@ class Supervisor:
         elif now >= child.restart_at:
             child.process = self._spawn(name, child.command)
             child.started, child.restart_at = now, None
+            child.restarts += 1
 
     def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(command)  # noqa: S603 - our own command line

@@ -59,17 +59,17 @@ class Replay:
         for first in range(0, count, self.batch):
             numbers = range(first, min(first + self.batch, count))
             self._inspect(numbers, tally)
-            self._label(tally)
+            self._label()
             if numbers[-1] // every > (first - 1) // every or numbers[-1] == count - 1:
                 now = self._line_snapshot()
                 pages.note(now, numbers[-1] + 1)
                 timeline.append(moment(numbers[-1] + 1, tally, now))
                 progress(numbers[-1] + 1, now, (numbers[-1] + 1) / (time.perf_counter() - started))
         seconds = time.perf_counter() - started
-        self._let_everything_arrive(tally)
-        pages.note(self._line_snapshot(), count)
-        overall = self.monitor.overall(self.line)
-        return report(tally, overall, pages, timeline, count / seconds)
+        self._let_everything_arrive()
+        last = self._line_snapshot()
+        pages.note(last, count)
+        return report(tally, last, self.monitor.overall(self.line), pages, timeline, count / seconds)
 
     def _inspect(self, numbers: range, tally: Tally) -> None:
         frames, fitted = [], []
@@ -85,15 +85,15 @@ class Replay:
             tally.add(verdict, self.production.actual(verdict.part_id) != self.good)
             self.inspectors.take(verdict)
 
-    def _label(self, tally: Tally) -> None:
+    def _label(self) -> None:
         labels = self.inspectors.until(self.clock.now)
         if labels:
-            tally.labels += sum(receipt.status == "recorded" for receipt in self.labels.add_labels(labels))
+            self.labels.add_labels(labels)
 
-    def _let_everything_arrive(self, tally: Tally) -> None:
+    def _let_everything_arrive(self) -> None:
         while self.inspectors.waiting:
             self.clock.now += 1.0
-            self._label(tally)
+            self._label()
         self.clock.now += self.thresholds().line(self.line).bucket.closes_after
 
     def _line_snapshot(self) -> LineSnapshot:

@@ -18,7 +18,6 @@ class Tally:
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     truths: Counter[tuple[bool, bool]] = field(default_factory=Counter)
-    labels: int = 0
 
     def add(self, verdict: Verdict, defective: bool) -> None:
         self.outcomes[verdict.outcome] += 1
@@ -50,17 +49,18 @@ class Pages:
 
 def report(
     tally: Tally,
+    line: LineSnapshot,
     overall: Sequence[WindowQuality],
     pages: Pages,
     timeline: Sequence[dict[str, Any]],
     parts_per_second: float,
 ) -> dict[str, Any]:
-    """The JSON report. Ratios are shares of 1, None where there is nothing to divide by or too little to show."""
+    """The JSON report: line as it stands at the end, overall over all of its parts. Ratios are shares of 1, None where there is nothing to divide by or too little to show."""
     row = next(row for row in overall if row.defect == ALL)
     return {
         "parts": tally.parts,
         "verdicts": {outcome.value: tally.outcomes[outcome] for outcome in Outcome},
-        "labels": tally.labels,
+        "labels": sum(line.labels.values()),
         "confusion": {
             "true_positive": row.true_positive,
             "false_positive": row.false_positive,
@@ -95,6 +95,7 @@ def moment(part: int, tally: Tally, line: LineSnapshot) -> dict[str, Any]:
     evidence = line.evidence[0] if line.evidence else None
     return {
         "part": part,
+        "closed_buckets": line.closed_buckets,
         "true_positive": tally.truths[True, True],
         "escapes": tally.truths[True, False],
         "window": row.window if row else None,

@@ -1,0 +1,56 @@
+"""The composition root: the commands of `redrabbit`. Only this package knows concrete classes; it builds the parts and
+hands them to each other. Heavy libraries are imported by the command that needs them, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from service.cli import demo, ledger, models, running
+from service.errors import InvalidInput, LedgerUnavailable
+
+app = typer.Typer(
+    name="redrabbit",
+    help="Says which share of the real defects a visual inspection line still catches.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _common(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"redrabbit {version('redrabbit')}")
+        raise typer.Exit
+
+
+for _module in (running, demo, ledger, models):
+    _module.register(app)
+
+
+def main() -> None:
+    """Runs one command. Bad input ends with one line on stderr and status 2, never with a traceback."""
+    try:
+        status = app(standalone_mode=False)
+    except (InvalidInput, LedgerUnavailable) as error:
+        _refuse(str(error))
+    except typer.BadParameter.__bases__ as error:  # UsageError of the copy of click that Typer carries
+        _refuse(error.format_message())  # type: ignore[attr-defined]
+    except typer.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    sys.exit(status or 0)
+
+
+def _refuse(line: str) -> None:
+    sys.stderr.write(f"redrabbit: {' '.join(line.split())}\n")
+    sys.exit(2)

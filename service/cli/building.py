@@ -1,0 +1,223 @@
+"""Settings in, parts out: which concrete class stands behind which promise. Commands and tests call the same builders."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from service import settings as settings_file
+from service.drawing import DrawPolicies, audit_key
+from service.errors import InvalidInput, LedgerUnavailable
+from service.inspection import Inspection
+from service.monitor import Monitor
+from service.ports import Camera, LedgerReader, Meter
+from service.records import ModelInForce
+from service.settings import Settings
+from service.thresholds import WatchedThresholds
+from service.worker import Line, Worker
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from prometheus_client import CollectorRegistry
+
+    from service.ledger.store import SqlLedger
+    from service.model.detector import OnnxDetector
+
+
+def settings(path: Path) -> Settings:
+    """line.yaml under the environment of this process."""
+    return settings_file.load(path, os.environ)
+
+
+def processes(config: Path) -> dict[str, Sequence[str]]:
+    """The command lines of the three processes of one line."""
+    return {
+        name: [sys.executable, "-m", "service.cli", name, "--config", str(config)]
+        for name in ("station", "exporter", "worker")
+    }
+
+
+def check_addresses(settings: Settings) -> None:
+    """Raises InvalidInput for an address that another program has, before any process is started."""
+    wanted = {
+        "station.listen": settings.station.listen,
+        "metrics.exporter": settings.metrics.exporter,
+        "metrics.worker": settings.metrics.worker,
+    }
+    for key, address in wanted.items():
+        host, _, port = address.rpartition(":")
+        try:
+            family, *_, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+        except OSError as error:
+            raise InvalidInput(f"{key}: cannot listen on {address}: {error.strerror}") from error
+
+
+@contextmanager
+def until_signalled(stop: Callable[[], None] | None = None) -> Iterator[Event]:
+    """SIGTERM and SIGINT set the event, and call `stop`, instead of ending the process; a second one ends it."""
+    stopping = Event()
+
+    def handler(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stopping.set()
+        if stop is not None:
+            stop()
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopping
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def detector(settings: Settings) -> OnnxDetector:
+    """The model of line.yaml, loaded and warm."""
+    from service.model.detector import OnnxDetector
+
+    return OnnxDetector(settings.model, settings.providers, settings.threads)
+
+
+@contextmanager
+def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
+    """A worker with everything it needs; its metrics go to the registry."""
+    from exporters.worker import WorkerMeter
+
+    from service.ledger.images import FolderImages
+    from service.ledger.store import open_ledger
+    from service.releases import open_release
+
+    thresholds = WatchedThresholds(settings.thresholds)
+    model = detector(settings)
+    key = audit_key(settings.audit_key)
+    with closing(open_ledger(settings.ledger, time.time)) as ledger, ExitStack() as opened:
+        meter = WorkerMeter(settings.line, registry)
+        cameras = [opened.enter_context(closing(camera)) for camera in open_cameras(settings, meter, ledger)]
+        releases = [opened.enter_context(closing(open_release(url))) for url in settings.releases]
+        ledger.register(in_force(settings.line, model))
+        yield Worker(
+            Line(
+                name=settings.line,
+                cameras=cameras,
+                inspection=Inspection(model, key),
+                policies=DrawPolicies(settings.line, ledger, thresholds, time.time, model.info),
+                thresholds=thresholds,
+                ledger=ledger,
+                images=FolderImages(settings.images.folder, settings.images.ring),
+                releases=releases,
+                meter=meter,
+                clock=time.time,
+                batch_size=settings.batch.size,
+                batch_wait=settings.batch.wait,
+            ),
+            identity=f"{socket.gethostname()}-{os.getpid()}",
+        )
+
+
+def in_force(line: str, model: OnnxDetector, since: float | None = None) -> ModelInForce:
+    """What the worker writes into the ledger of the model it runs."""
+    info = model.info
+    return ModelInForce(
+        line=line,
+        digest=info.digest,
+        name=info.name,
+        classes=info.classes,
+        good=info.good,
+        decision_thresholds=info.decision_thresholds,
+        provider=info.provider,
+        role="active",
+        since=time.time() if since is None else since,
+    )
+
+
+def open_cameras(settings: Settings, meter: Meter, ledger: SqlLedger) -> list[Camera]:
+    """The cameras of line.yaml, by URL."""
+    from service.cameras import open_camera
+    from service.cli.datasets import play
+
+    return [
+        play(url, settings.line, name, meter, time.time, ledger.known)
+        if url.startswith("dataset://")
+        else open_camera(url, line=settings.line, name=name, meter=meter, clock=time.time, known=ledger.known)
+        for name, url in settings.cameras.items()
+    ]
+
+
+class LateLedger:
+    """Reads a ledger that may not be there yet: LedgerUnavailable until somebody has made it. Fulfils ports.LedgerReader."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = Lock()
+        self._ledger: SqlLedger | None = None
+
+    def _opened(self) -> SqlLedger:
+        from service.ledger.store import NotYet, open_ledger
+
+        with self._lock:
+            if self._ledger is None:
+                try:
+                    self._ledger = open_ledger(self._url, time.time, read_only=True)
+                except NotYet as error:
+                    raise LedgerUnavailable(str(error)) from error
+            return self._ledger
+
+    def parts_after(self, sequence: int, limit: int) -> Sequence[Any]:
+        return self._opened().parts_after(sequence, limit)
+
+    def labels_after(self, sequence: int, limit: int) -> Sequence[Any]:
+        return self._opened().labels_after(sequence, limit)
+
+    def parts(self, part_ids: Sequence[str]) -> Mapping[str, Any]:
+        return self._opened().parts(part_ids)
+
+    def labels(self, part_ids: Sequence[str]) -> Mapping[str, Any]:
+        return self._opened().labels(part_ids)
+
+    def line_state(self) -> Any:
+        return self._opened().line_state()
+
+
+def monitor(settings: Settings, reader: LedgerReader, thresholds: WatchedThresholds) -> Monitor:
+    return Monitor(reader, thresholds, time.time)
+
+
+def ledger_metrics(settings: Settings) -> CollectorRegistry:
+    """Everything that the ledger and thresholds.yaml say, computed at each scrape."""
+    from exporters.serving import snapshot_metrics
+
+    thresholds = WatchedThresholds(settings.thresholds)
+    return snapshot_metrics(monitor(settings, LateLedger(settings.ledger), thresholds).snapshot, thresholds)
+
+
+@contextmanager
+def station_app(settings: Settings) -> Iterator[FastAPI]:
+    """The station's application over its own connection to the ledger."""
+    raise NotImplementedError
+    yield
+
+
+def checked(settings: Settings) -> Iterator[str]:
+    """One line for each thing that is in order; raises InvalidInput at the first that is not."""
+    thresholds = WatchedThresholds(settings.thresholds)
+    yield f"thresholds  {settings.thresholds} version {thresholds().version}"
+    model = detector(settings)
+    info = model.info
+    missing = set(thresholds().line(settings.line).defects) - set(info.decision_thresholds)
+    if missing:
+        raise InvalidInput(
+            f"{settings.thresholds}: lines.{settings.line}.defects.{min(missing)}: the model knows no such defect; "
+            f"it knows {', '.join(info.decision_thresholds)}"
+        )
+    yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}"

@@ -1,0 +1,260 @@
+"""`redrabbit demo`: the shipped model on held-out pictures of solar cells, with simulated inspectors.
+
+In real time it runs the same three processes as a factory would, in a folder of its own; with --exit everything happens in
+this process on a simulated clock.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from threading import Event
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from service.cli import building
+from service.cli.datasets import GOOD, Options
+from service.demo.inspectors import SimulatedInspectors
+from service.demo.live import Live
+from service.demo.replay import STARTS_AT, Replay, SimulatedClock
+from service.drawing import DrawPolicies
+from service.errors import InvalidInput, LedgerUnavailable
+from service.inspection import Inspection
+from service.monitor import Monitor
+from service.records import ALL, Label, LineSnapshot
+from service.settings import Settings
+from service.supervisor import Supervisor
+from service.thresholds import WatchedThresholds
+
+LINE = "el-cells"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+MODEL = DEPLOY / "models" / "el-cells.onnx"
+THRESHOLDS = DEPLOY / "demo" / "thresholds.yaml"
+LABEL_DELAY = 8.0  # seconds between capture and label, on the mean: hours in a factory
+LOOK_EVERY = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(
+    parts: Annotated[
+        int | None, typer.Option(help="End after so many parts.", show_default="without end", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same parts.")] = 1,
+    prevalence: Annotated[float, typer.Option(help="Share of parts that are truly defective.")] = 0.05,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="KIND@PART: defocus, dim or shift from that part on. May be given again.", metavar="KIND@PART"
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Parts a second on the clock of the line.")] = 20.0,
+    report: Annotated[Path | None, typer.Option(help="Write a JSON report there.")] = None,
+    leave: Annotated[
+        bool, typer.Option("--exit", help="On a simulated clock, as fast as the machine can, then end. Needs --parts.")
+    ] = False,
+    home: Annotated[
+        Path | None,
+        typer.Option(help="Keep ledger and pictures there, and go on from there.", show_default="a temporary folder"),
+    ] = None,
+) -> None:
+    """Show a line at work: real pictures, a real model, simulated inspectors, real alerts."""
+    options = Options(prevalence, seed, rate, parts, tuple(fault or ()))
+    for file in (MODEL, THRESHOLDS):
+        if not file.is_file():
+            raise InvalidInput(f"{file} is not there; the demo runs from a checkout of the repository")
+    if report is not None and not report.absolute().parent.is_dir():
+        raise InvalidInput(f"--report {report}: the folder {report.absolute().parent} does not exist")
+    if not leave:
+        found = _in_real_time(options, home)
+    elif parts is None:
+        raise InvalidInput("--exit needs --parts: after how many parts to end")
+    else:
+        found = _replayed(options, parts)
+    if report is not None and found is not None:
+        report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _replayed(options: Options, parts: int) -> dict[str, Any]:
+    from service.ledger.store import open_ledger
+    from service.model.detector import OnnxDetector
+
+    thresholds = WatchedThresholds(THRESHOLDS)
+    production = options.production()
+    detector = OnnxDetector(MODEL, ("CPUExecutionProvider",), None)
+    clock = SimulatedClock()
+    with (
+        tempfile.TemporaryDirectory(prefix="redrabbit-demo-") as folder,
+        closing(open_ledger(f"sqlite:///{folder}/ledger.db", clock)) as ledger,
+    ):
+        ledger.register(building.in_force(LINE, detector, STARTS_AT))
+        key = sha256(f"demo/{options.seed}".encode()).digest()  # from the seed: the same report every time
+        replay = Replay(
+            line=LINE,
+            production=production,
+            inspection=Inspection(detector, key),
+            policies=DrawPolicies(LINE, ledger, thresholds, clock, detector.info),
+            thresholds=thresholds,
+            parts=ledger,
+            labels=ledger,
+            monitor=Monitor(ledger, thresholds, clock),
+            inspectors=SimulatedInspectors(production.actual, GOOD, options.seed, LABEL_DELAY),
+            clock=clock,
+            good=GOOD,
+            rate=options.rate,
+        )
+        with _progress_line() as show:
+            return replay.run(parts, lambda count, line, rate: show(_sentence(count, rate, line)))
+
+
+def _in_real_time(options: Options, home: Path | None) -> dict[str, Any] | None:
+    with _home(home) as folder:
+        config = _write_settings(folder, options)
+        settings = building.settings(config)
+        building.check_addresses(settings)
+        production = options.production()
+        with building.until_signalled() as stopping:
+            supervisor = Supervisor(building.processes(config))
+            supervisor.start()
+            try:
+                _say_where(settings)
+                return _watch(settings, production, options, supervisor, stopping)
+            finally:
+                supervisor.stop()
+
+
+def _watch(
+    settings: Settings, production: Any, options: Options, supervisor: Supervisor, stopping: Event
+) -> dict[str, Any] | None:
+    """Plays the inspectors until the demo is ended, or until its parts are through and labelled when a number was asked for."""
+    thresholds = WatchedThresholds(settings.thresholds)
+    reader = building.LateLedger(settings.ledger)
+    with closing(_Station(settings.station.listen)) as station:
+        live = Live(
+            settings.line,
+            production,
+            reader,
+            Monitor(reader, thresholds, time.time),
+            SimulatedInspectors(production.actual, GOOD, options.seed, LABEL_DELAY),
+            station.send,
+            time.time,
+            GOOD,
+        )
+        line = None
+        with _progress_line() as show:
+            while not stopping.wait(LOOK_EVERY):
+                status = supervisor.check()
+                if status:
+                    raise typer.Exit(status)
+                try:
+                    line = live.step() or line
+                except (LedgerUnavailable, ConnectionError):
+                    continue
+                if line is not None:
+                    show(_sentence(live.tally.parts, live.rate, line))
+                if options.parts is not None and live.tally.parts >= options.parts and live.done:
+                    break
+        return live.report(line) if line is not None and live.tally.parts else None
+
+
+class _Station:
+    """The station's API as the simulated inspectors use it."""
+
+    def __init__(self, address: str) -> None:
+        import httpx
+
+        self._client = httpx.Client(base_url=f"http://{address}", timeout=10.0)
+        self._fault = httpx.HTTPError
+
+    def send(self, labels: Sequence[Label]) -> None:
+        """Returns once they are durable; raises ConnectionError while the station is not there."""
+        rows = [
+            {"part_id": row.part_id, "label": row.label, "inspector": row.inspector, "labelled_at": row.labelled_at}
+            for row in labels
+        ]
+        try:
+            self._client.post("/v1/labels", json=rows).raise_for_status()
+        except self._fault as error:
+            raise ConnectionError(str(error)) from error
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@contextmanager
+def _home(home: Path | None) -> Iterator[Path]:
+    if home is not None:
+        home.mkdir(parents=True, exist_ok=True)
+        yield home.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="redrabbit-demo-") as folder:
+        yield Path(folder)
+
+
+def _write_settings(folder: Path, options: Options) -> Path:
+    """line.yaml of the demo. Raises InvalidInput where a demo with other options has left its ledger."""
+    config = folder / "line.yaml"
+    text = yaml.safe_dump(
+        {
+            "line": LINE,
+            "model": str(MODEL),
+            "thresholds": str(THRESHOLDS),
+            "cameras": {"demo": options.url},
+            "station": {"open_on_loopback": True},
+        },
+        sort_keys=False,
+    )
+    if config.exists() and config.read_text(encoding="utf-8") != text:
+        raise InvalidInput(f"--home {folder}: a demo with other options lives there; expected an empty folder")
+    config.write_text(text, encoding="utf-8")
+    return config
+
+
+def _say_where(settings: Settings) -> None:
+    typer.echo(f"station   http://{settings.station.listen}/          label parts at /review")
+    typer.echo(
+        f"metrics   http://{settings.metrics.exporter}/metrics   the worker's at http://{settings.metrics.worker}/metrics"
+    )
+    typer.echo("Ctrl-C ends it.")
+
+
+def _sentence(parts: int, rate: float, line: LineSnapshot) -> str:
+    """One line on how the line does: what is known over the first window, or why nothing is."""
+    row = next((row for row in line.quality if row.defect == ALL), None)
+    start = f"{parts} parts, {rate:.0f}/s"
+    if row is None:
+        return start
+    page = ", PAGE" if any(evidence.paged for evidence in line.evidence) else ""
+    if not row.recall.estimable:
+        return f"{start}, recall unknown: {row.reason}{page}"
+    point = "" if row.recall.point is None else f"{row.recall.point:.3f} "
+    return f"{start}, recall {point}[{row.recall.lower:.3f}, {row.recall.upper:.3f}] {row.state.value}{page}"
+
+
+@contextmanager
+def _progress_line() -> Iterator[Any]:
+    """One line that is written over on a terminal; in a log, a line now and then."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True).status("starting") as status:
+            yield status.update
+        return
+    last = [0.0]
+
+    def show(text: str) -> None:
+        if time.monotonic() - last[0] > 10.0:
+            last[0] = time.monotonic()
+            typer.echo(text, err=True)
+
+    yield show

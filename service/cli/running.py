@@ -1,0 +1,73 @@
+"""`worker`, `station`, `exporter`: the three processes that share only the ledger. `up` runs all of them, `check` none."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli import building
+from service.supervisor import Supervisor
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", help="The line's settings, line.yaml.", envvar="REDRABBIT_CONFIG")
+]
+DEFAULT = Path("line.yaml")
+
+
+def register(app: typer.Typer) -> None:
+    for command in (up, worker, station, exporter, check):
+        app.command()(command)
+
+
+def up(config: Config = DEFAULT) -> None:
+    """Run worker, station and exporter, and start again what dies."""
+    settings = building.settings(config)
+    building.check_addresses(settings)
+    with building.until_signalled() as stopping:
+        supervisor = Supervisor(building.processes(config))
+        supervisor.start()
+        status = supervisor.run(stopping)
+    raise typer.Exit(status)
+
+
+def worker(config: Config = DEFAULT) -> None:
+    """Inspect: camera to verdict. Ends when its cameras end or at SIGTERM, drained."""
+    from exporters.serving import serve_metrics
+    from prometheus_client import CollectorRegistry
+
+    settings = building.settings(config)
+    registry = CollectorRegistry()
+    with (
+        closing(serve_metrics(settings.metrics.worker, registry)),
+        building.worker(settings, registry) as line_worker,
+        building.until_signalled(line_worker.stop),
+    ):
+        line_worker.run()
+
+
+def station(config: Config = DEFAULT) -> None:
+    """Serve the review pages and the HTTP API; take labels in."""
+    from service.station.serving import serve
+
+    settings = building.settings(config)
+    with building.station_app(settings) as app, building.until_signalled() as stopping:
+        serve(app, settings.station.listen, stopping)
+
+
+def exporter(config: Config = DEFAULT) -> None:
+    """Serve what the ledger says as Prometheus metrics. Reads only; is up before there is a ledger."""
+    from exporters.serving import serve_metrics
+
+    settings = building.settings(config)
+    registry = building.ledger_metrics(settings)
+    with closing(serve_metrics(settings.metrics.exporter, registry)), building.until_signalled() as stopping:
+        stopping.wait()
+
+
+def check(config: Config = DEFAULT) -> None:
+    """Check line.yaml, thresholds.yaml, the model, the cameras' and releases' addresses; start nothing."""
+    for found in building.checked(building.settings(config)):
+        typer.echo(found)
