@@ -44,7 +44,8 @@ def parse_mapping(text: str, source: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"{source}: not readable as YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict):
-        raise InvalidInput(f"{source}: expected keys with values at the top, found {type(content).__name__}")
+        found = "an empty file" if content is None else shorten(repr(content), 80)
+        raise InvalidInput(f"{source}: expected keys with values at the top, found {found}")
     return content
 
 
@@ -57,14 +58,15 @@ def validated(model: type[Model], content: object, source: str) -> Model:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "top"
+        where = ": ".join([source, *([".".join(str(part) for part in first["loc"])] if first["loc"] else [])])
         if first["type"] == "extra_forbidden":
-            raise InvalidInput(
-                f"{source}: {key}: unknown key; known here: {_known_keys(model, first['loc'])}"
-            ) from error
-        value = "" if first["type"] == "missing" else f" (found {shorten(repr(first['input']), 80)})"
+            raise InvalidInput(f"{where}: unknown key; known here: {_known_keys(model, first['loc'])}") from error
+        says_it = first["type"] == "missing" or isinstance(
+            first["input"], dict
+        )  # a whole section: the message has the value
+        value = "" if says_it else f" (found {shorten(repr(first['input']), 80)})"
         expected = first["msg"].removeprefix("Value error, ")
-        raise InvalidInput(f"{source}: {key}: {expected}{value}") from error
+        raise InvalidInput(f"{where}: {expected}{value}") from error
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
