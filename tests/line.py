@@ -1,0 +1,94 @@
+"""The plainest parts of a line, for tests: a model that looks at brightness, a camera that plays a list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from threading import Event
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import BadImage
+from service.ports import DetectorInfo
+from service.records import Frame, Image, ModelInForce, Verdict
+
+LINE = "a"
+INFO = DetectorInfo("bright", "d" * 64, ("good", "crack"), "good", {"crack": 0.5}, "CPUExecutionProvider")
+MODEL = ModelInForce(LINE, INFO.digest, INFO.name, INFO.classes, "good", {"crack": 0.5}, INFO.provider, "active", 0.0)
+
+
+class Brightness:
+    """Score of `crack` = mean brightness of the picture, in [0, 1]."""
+
+    info = INFO
+
+    def fit(self, image: Image) -> NDArray[np.uint8]:
+        return cv2.resize(image, (4, 4), interpolation=cv2.INTER_AREA)
+
+    def judge(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        bright = batch.mean(axis=(1, 2, 3)) / 255.0
+        return np.stack([1.0 - bright, bright], axis=1).astype(np.float32)
+
+
+def picture(brightness: float) -> bytes:
+    """A small grey PNG; brightness in [0, 1]."""
+    done, content = cv2.imencode(".png", np.full((8, 8, 3), round(brightness * 255), np.uint8))
+    assert done
+    return content.tobytes()
+
+
+class Playlist:
+    """A camera that plays (part_id, content) and then ends, or waits for the end when told so."""
+
+    def __init__(self, parts: Sequence[tuple[str, bytes]], live: bool = False, stays: bool = False) -> None:
+        self.name = "left"
+        self.live = live
+        self._stays = stays
+        self._parts = parts
+        self.answered: list[tuple[str, Verdict]] = []
+        self.set_aside: list[tuple[str, str]] = []
+        self.closed = False
+
+    def frames(self, stopping: Event) -> Iterator[Frame]:
+        for number, (part_id, content) in enumerate(self._parts):
+            if stopping.is_set():
+                return
+            yield Frame(part_id, LINE, self.name, 1000.0 + number, content)
+        if self._stays:
+            stopping.wait()
+
+    def released(self, frame: Frame, verdict: Verdict) -> None:
+        self.answered.append((frame.part_id, verdict))
+
+    def refused(self, frame: Frame, fault: BadImage) -> None:
+        self.set_aside.append((frame.part_id, fault.reason))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Counts:
+    """A meter that remembers."""
+
+    def __init__(self) -> None:
+        self.drops: Counter[str] = Counter()
+        self.stages: Counter[str] = Counter()
+        self.ledger: list[bool] = []
+
+    def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
+        self.stages[stage] += parts
+
+    def dropped(self, camera: str, reason: str) -> None:
+        self.drops[reason] += 1
+
+    def camera_up(self, camera: str, up: bool) -> None:
+        pass
+
+    def camera_frame(self, camera: str, captured_at: float) -> None:
+        pass
+
+    def ledger_up(self, up: bool) -> None:
+        if not self.ledger or self.ledger[-1] != up:
+            self.ledger.append(up)
