@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from service.quality.buckets import Bucket, merged
 from service.quality.meter import Meter, limit_in_buckets
@@ -172,10 +173,11 @@ class LineBook:
             inside = buckets[in_window(buckets, window, as_of) :]
             total = merged(bucket for bucket in inside if bucket.usable)
             starved = sum(not bucket.usable for bucket in inside)
-            found += [
+            rows = [
                 quality(total, self.line, defect, self.good, window.name, self._threshold(defect), starved)
                 for defect in self.rows
             ]
+            found += [replace(row, provisional=provisional) for row in rows]
         return tuple(found)
 
     def overall(self) -> tuple[WindowQuality, ...]:

@@ -56,7 +56,7 @@ class Monitor:
     def second_looks(self, line: str) -> list[str]:
         """Parts of the line that somebody has labelled and another inspector must see."""
         with self._lock:
-            return list(self._books[line].second_looks) if line in self._books else []
+            return sorted(self._books[line].second_looks) if line in self._books else []
 
     def _use_thresholds(self) -> None:
         current = self._thresholds()
