@@ -1,0 +1,33 @@
+"""`make bench`: prints the table that the README quotes. Every figure stands beside a bare baseline of the same run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from tests.bench import labels, latency, memory, scrape, throughput
+from tests.bench.table import Row, render
+
+BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
+    "throughput": throughput.measure,
+    "latency": latency.measure,
+    "labels": labels.measure,
+    "scrape": scrape.measure,
+    "memory": memory.measure,
+}
+
+
+def main(names: list[str]) -> None:
+    """names: some of BENCHES; none is all of them."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    rows: list[Row] = []
+    for name in names or BENCHES:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows += BENCHES[name]()
+    print(render(rows))
+
+
+main(sys.argv[1:])
