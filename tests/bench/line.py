@@ -1,0 +1,80 @@
+"""A real worker on the shipped model, fed from memory, over a ledger and pictures on a real disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+
+from service.ledger.images import FolderImages
+from service.model.data import heldout
+from service.model.detector import OnnxDetector
+
+from service.cli.demo import MODEL
+from service.drawing import DrawPolicies
+from service.inspection import Inspection
+from service.ledger.store import SqlLedger, open_ledger
+from service.ports import Meter
+from service.records import Frame
+from service.thresholds import parse
+from service.worker import Line, Worker
+from tests.line import Playlist
+
+BATCH = 16
+THREADS = 2
+THRESHOLDS = parse("defaults: {audit: {budget: 0.02}}")
+
+
+def pictures(count: int) -> list[bytes]:
+    """Encoded held-out pictures, good ones and bad ones as the data set has them."""
+    cells = heldout()
+    distinct = [cell.read() for cell in cells[: min(200, len(cells))]]
+    return [distinct[number % len(distinct)] for number in range(count)]
+
+
+class Paced(Playlist):
+    """Plays its parts at `rate` a second (None: as fast as they are taken)."""
+
+    def __init__(self, parts: Sequence[tuple[str, bytes]], rate: float | None = None) -> None:
+        super().__init__(parts)
+        self._rate = rate
+
+    def frames(self, stopping: Event) -> Iterator[Frame]:
+        started = time.monotonic()
+        for number, frame in enumerate(super().frames(stopping)):
+            if self._rate is not None:
+                stopping.wait(max(0.0, started + number / self._rate - time.monotonic()))
+            yield frame
+
+
+@contextmanager
+def worker(
+    detector: OnnxDetector, camera: Playlist, meter: Meter, folder: Path | None = None
+) -> Iterator[tuple[Worker, SqlLedger]]:
+    """Everything as `redrabbit worker` has it, but the camera."""
+    with (
+        TemporaryDirectory(dir=folder) as home,
+        closing(open_ledger(f"sqlite:///{home}/ledger.db", time.time)) as ledger,
+    ):
+        line = Line(
+            name="a",
+            cameras=[camera],
+            inspection=Inspection(detector, b"k" * 32),
+            policies=DrawPolicies("a", ledger, lambda: THRESHOLDS, time.time, detector.info),
+            thresholds=lambda: THRESHOLDS,
+            ledger=ledger,
+            images=FolderImages(Path(home) / "images", 10**9),
+            releases=[],
+            meter=meter,
+            clock=time.time,
+            batch_size=BATCH,
+        )
+        yield Worker(line, "bench"), ledger
+
+
+def detector() -> OnnxDetector:
+    """The shipped model on so many threads."""
+    return OnnxDetector(MODEL, ("CPUExecutionProvider",), THREADS)
