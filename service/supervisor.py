@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
+from typing import IO
 
 import structlog
 
@@ -30,14 +31,15 @@ class _Child:
 
 
 class Supervisor:
-    """commands: {name: argv}. A process that dies is started again, after a pause that doubles while it keeps dying.
+    """commands: {name: argv}. output: where they write, our own when not given. A process that dies is started again, after a pause that doubles while it keeps dying.
 
     One that ends with status 0 has finished; one whose first run ends with status 2 was given bad input, which no restart
     mends. Later on status 2 is a fault like any other: a disk that is full now may not be in a minute.
     """
 
-    def __init__(self, commands: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, commands: Mapping[str, Sequence[str]], output: IO[bytes] | None = None) -> None:
         self._commands = commands
+        self._output = output
         self._children: dict[str, _Child] = {}
 
     def start(self) -> None:
@@ -82,7 +84,7 @@ class Supervisor:
             child.restarts += 1
 
     def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(command)  # noqa: S603 - our own command line
+        process = subprocess.Popen(command, stdout=self._output, stderr=self._output)  # noqa: S603 - our own command line
         log.info("started", process=name, pid=process.pid)
         return process
 

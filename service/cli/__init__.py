@@ -4,10 +4,12 @@ hands them to each other. Heavy libraries are imported by the command that needs
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.metadata import version
 from typing import Annotated
 
+import structlog
 import typer
 
 from service.cli import demo, ledger, models, running
@@ -38,6 +40,16 @@ for _module in (running, demo, ledger, models):
 
 def main() -> None:
     """Runs one command. Bad input ends with one line on stderr and status 2, never with a traceback."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         status = app(standalone_mode=False)
     except (InvalidInput, LedgerUnavailable) as error:

@@ -93,7 +93,6 @@ def detector(settings: Settings) -> OnnxDetector:
 def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
     """A worker with everything it needs; its metrics go to the registry."""
     from exporters.worker import WorkerMeter
-
     from service.ledger.images import FolderImages
     from service.ledger.store import open_ledger
     from service.releases import open_release
@@ -147,9 +146,15 @@ def open_cameras(settings: Settings, meter: Meter, ledger: SqlLedger) -> list[Ca
     from service.cli.datasets import play
 
     return [
-        play(url, settings.line, name, meter, time.time, ledger.known)
-        if url.startswith("dataset://")
-        else open_camera(url, line=settings.line, name=name, meter=meter, clock=time.time, known=ledger.known)
+        open_camera(
+            url,
+            line=settings.line,
+            name=name,
+            meter=meter,
+            clock=time.time,
+            known=ledger.known,
+            more={"dataset": play},
+        )
         for name, url in settings.cameras.items()
     ]
 

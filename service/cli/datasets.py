@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode
 
 from service.cameras.dataset import Dataset
 from service.demo.parts import Fault, Production
@@ -52,9 +52,8 @@ class Options:
         return Production(cells, self.seed, self.prevalence, faults, damage, (GOOD, DEFECTIVE))
 
 
-def parse(url: str, camera: str) -> Options:
+def parse(url: SplitResult, camera: str) -> Options:
     """Raises InvalidInput, one line that names the camera."""
-    parts = urlsplit(url)
     kinds: Mapping[str, Callable[[str], object]] = {
         "prevalence": float,
         "seed": int,
@@ -62,11 +61,11 @@ def parse(url: str, camera: str) -> Options:
         "parts": int,
         "uncertain": lambda text: bool(int(text)),
     }
-    if parts.netloc != "elpv" or parts.path not in ("", "/"):
-        raise InvalidInput(f"camera {camera}: {url}: expected dataset://elpv, the one data set there is")
+    if url.netloc != "elpv" or url.path not in ("", "/"):
+        raise InvalidInput(f"camera {camera}: {url.geturl()}: expected dataset://elpv, the one data set there is")
     given: dict[str, object] = {}
     faults = []
-    for key, text in parse_qsl(parts.query, keep_blank_values=True):
+    for key, text in parse_qsl(url.query, keep_blank_values=True):
         if key == "fault":
             faults.append(text)
         elif key not in kinds:
@@ -80,7 +79,7 @@ def parse(url: str, camera: str) -> Options:
 
 
 def play(
-    url: str,
+    url: SplitResult,
     line: str,
     name: str,
     meter: Meter,

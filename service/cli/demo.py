@@ -24,6 +24,7 @@ from service.cli import building
 from service.cli.datasets import GOOD, Options
 from service.demo.inspectors import SimulatedInspectors
 from service.demo.live import Live
+from service.demo.parts import Production
 from service.demo.replay import STARTS_AT, Replay, SimulatedClock
 from service.drawing import DrawPolicies
 from service.errors import InvalidInput, LedgerUnavailable
@@ -40,6 +41,7 @@ MODEL = DEPLOY / "models" / "el-cells.onnx"
 THRESHOLDS = DEPLOY / "demo" / "thresholds.yaml"
 LABEL_DELAY = 8.0  # seconds between capture and label, on the mean: hours in a factory
 LOOK_EVERY = 0.5
+LOG = "demo.log"
 
 
 def register(app: typer.Typer) -> None:
@@ -123,20 +125,27 @@ def _in_real_time(options: Options, home: Path | None) -> dict[str, Any] | None:
         settings = building.settings(config)
         building.check_addresses(settings)
         production = options.production()
-        with building.until_signalled() as stopping:
-            supervisor = Supervisor(building.processes(config))
+        log = folder / LOG
+        with log.open("wb") as output, building.until_signalled() as stopping:
+            supervisor = Supervisor(building.processes(config), output)
             supervisor.start()
             try:
-                _say_where(settings)
-                return _watch(settings, production, options, supervisor, stopping)
+                _say_where(settings, log)
+                found = _watch(settings, production, options, supervisor, stopping)
             finally:
                 supervisor.stop()
+        if isinstance(found, int):
+            raise InvalidInput(_last_line(log))
+        return found
 
 
 def _watch(
-    settings: Settings, production: Any, options: Options, supervisor: Supervisor, stopping: Event
-) -> dict[str, Any] | None:
-    """Plays the inspectors until the demo is ended, or until its parts are through and labelled when a number was asked for."""
+    settings: Settings, production: Production, options: Options, supervisor: Supervisor, stopping: Event
+) -> dict[str, Any] | int | None:
+    """Plays the inspectors until the demo is ended, or until its parts are through and labelled when a number was asked for.
+
+    Returns the report, None when there is nothing to report, or the status of a process that could not start.
+    """
     thresholds = WatchedThresholds(settings.thresholds)
     reader = building.LateLedger(settings.ledger)
     with closing(_Station(settings.station.listen)) as station:
@@ -155,7 +164,7 @@ def _watch(
             while not stopping.wait(LOOK_EVERY):
                 status = supervisor.check()
                 if status:
-                    raise typer.Exit(status)
+                    return status
                 try:
                     line = live.step() or line
                 except (LedgerUnavailable, ConnectionError):
@@ -220,11 +229,18 @@ def _write_settings(folder: Path, options: Options) -> Path:
     return config
 
 
-def _say_where(settings: Settings) -> None:
+def _last_line(log: Path) -> str:
+    """What the process that could not start had to say."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("redrabbit: ") if lines else f"{log}: a process ended without a word"
+
+
+def _say_where(settings: Settings, log: Path) -> None:
     typer.echo(f"station   http://{settings.station.listen}/          label parts at /review")
     typer.echo(
         f"metrics   http://{settings.metrics.exporter}/metrics   the worker's at http://{settings.metrics.worker}/metrics"
     )
+    typer.echo(f"log       {log}")
     typer.echo("Ctrl-C ends it.")
 
 

@@ -35,8 +35,9 @@ def up(config: Config = DEFAULT) -> None:
 
 def worker(config: Config = DEFAULT) -> None:
     """Inspect: camera to verdict. Ends when its cameras end or at SIGTERM, drained."""
-    from exporters.serving import serve_metrics
     from prometheus_client import CollectorRegistry
+
+    from exporters.serving import serve_metrics
 
     settings = building.settings(config)
     registry = CollectorRegistry()

@@ -1,0 +1,108 @@
+"""Starts `redrabbit demo` as a user would, on ports of its own, and finds its processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+PATIENCE = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Waits until the condition holds; fails with `what` was waited for."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
+        time.sleep(0.1)
+
+
+@dataclass
+class Demo:
+    """A running demo. Addresses are HOST:PORT."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    station: str
+    exporter: str
+    worker: str
+    released: Path
+
+    @property
+    def ledger(self) -> str:
+        return f"sqlite:///{self.home}/var/redrabbit.db"
+
+    def pid(self, name: str) -> int | None:
+        """The process id of worker, station or exporter."""
+        wanted = f"{name}\0--config\0{self.home}/line.yaml\0".encode()
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    if (folder / "cmdline").read_bytes().endswith(wanted):
+                        return int(folder.name)
+                except OSError:
+                    continue
+        return None
+
+    def kill(self, name: str) -> None:
+        """kill -9, then waits until the supervisor has started another."""
+        before = self.pid(name)
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        until(lambda: self.pid(name) not in (None, before), f"a new {name}")
+
+    def metrics(self) -> str:
+        return httpx.get(f"http://{self.exporter}/metrics", timeout=10).text
+
+    def parts(self) -> int:
+        """Parts inspected so far, as the exporter says."""
+        try:
+            lines = self.metrics().splitlines()
+        except httpx.HTTPError:
+            return 0
+        return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith("redrabbit_parts_total{"))
+
+
+@contextmanager
+def running(home: Path, *options: str) -> Iterator[Demo]:
+    """A demo in real time; ended by Ctrl-C, which must be a clean end."""
+    station, exporter, worker = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    released = home.parent / f"{home.name}-released.jsonl"
+    environment = os.environ | {
+        "REDRABBIT_STATION__LISTEN": station,
+        "REDRABBIT_METRICS__EXPORTER": exporter,
+        "REDRABBIT_METRICS__WORKER": worker,
+        "REDRABBIT_RELEASES": f"['log://{released}']",
+    }
+    command = [sys.executable, "-m", "service.cli", "demo", "--home", str(home), *options]
+    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    demo = Demo(process, home.resolve(), station, exporter, worker, released)
+    try:
+        until(lambda: process.poll() is not None or demo.parts() > 0, "the first part")
+        assert process.poll() is None, process.communicate()[0]
+        yield demo
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            output, _ = process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "Traceback" not in output, output
