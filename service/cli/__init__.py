@@ -15,6 +15,9 @@ import typer
 from service.cli import demo, ledger, models, running
 from service.errors import InvalidInput, LedgerUnavailable
 
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of the copy of click that Typer carries, and does not export."""
+
 app = typer.Typer(
     name="redrabbit",
     help="Says which share of the real defects a visual inspection line still catches.",
@@ -54,7 +57,7 @@ def main() -> None:
         status = app(standalone_mode=False)
     except (InvalidInput, LedgerUnavailable) as error:
         _refuse(str(error))
-    except typer.BadParameter.__bases__ as error:  # UsageError of the copy of click that Typer carries
+    except UsageError as error:
         _refuse(error.format_message())  # type: ignore[attr-defined]
     except typer.Abort:
         sys.exit(130)

@@ -168,7 +168,8 @@ class LateLedger:
         self._ledger: SqlLedger | None = None
 
     def _opened(self) -> SqlLedger:
-        from service.ledger.store import NotYet, open_ledger
+        from service.ledger.sqlite import NotYet
+        from service.ledger.store import open_ledger
 
         with self._lock:
             if self._ledger is None:
