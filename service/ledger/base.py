@@ -8,7 +8,7 @@ sequences without such a lock: there every writing transaction must first take o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,9 @@ from service.ports import Clock
 
 CHUNK = 500
 """Values in one IN list; every database allows as many."""
+
+
+AnyRow = Row[*tuple[Any, ...]]
 
 
 class Base:
@@ -30,14 +33,8 @@ class Base:
         self._reader.dispose()
 
 
-def rows_of(
-    connection: Connection, query: Select[Any], column: Column[Any], values: Iterable[str]
-) -> Iterator[Row[Any]]:
+def rows_of(connection: Connection, query: Select[Any], column: Column[Any], values: Iterable[str]) -> Iterator[AnyRow]:
     """The rows of a query whose column has one of the values, asked for in chunks."""
     rest = iter(dict.fromkeys(values))
     while chunk := list(islice(rest, CHUNK)):
         yield from connection.execute(query.where(column.in_(chunk)))
-
-
-def newest_first(rows: Sequence[Any]) -> Sequence[Any]:
-    return rows[::-1]

@@ -51,8 +51,8 @@ class Parts(Base):
         with self._writer.begin() as connection:
             row = connection.execute(newest).one_or_none()
             if row is None or replace(ModelInForce(*row), since=model.since) != model:
-                row = {"recorded_at": self._clock(), **values(model)}
-                connection.execute(insert(models), row | {"decision_thresholds": dict(model.decision_thresholds)})
+                decision = {"decision_thresholds": dict(model.decision_thresholds)}
+                connection.execute(insert(models), {"recorded_at": self._clock(), **values(model), **decision})
 
     def draw_policy(self, line: str) -> DrawPolicy | None:
         """The line's newest."""

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, exists, func, select
+from sqlalchemy import Select, exists, func, select
 
-from service.ledger.base import Base, rows_of
+from service.ledger.base import AnyRow, Base, rows_of
 from service.ledger.schema import NOT_PASSED, columns, draw_policies, heartbeats, labels, models, parts
 from service.records import DrawPolicy, Heartbeat, Label, ModelInForce, RecordedLabel, RecordedVerdict, Verdict
 
@@ -22,12 +22,14 @@ def _labels() -> Select[Any]:
     return query.order_by(labels.c.sequence)
 
 
-def _part(row: Row[Any]) -> RecordedVerdict:
-    return RecordedVerdict(row[0], row[1], row[2], Verdict(*row[3:]))
+def _part(row: AnyRow) -> RecordedVerdict:
+    sequence, ordinal, recorded_at, *fields = row
+    return RecordedVerdict(sequence, ordinal, recorded_at, Verdict(*fields))
 
 
-def _label(row: Row[Any]) -> RecordedLabel:
-    return RecordedLabel(row[0], row[1], Label(*row[3:]), row[2])
+def _label(row: AnyRow) -> RecordedLabel:
+    sequence, recorded_at, client, *fields = row
+    return RecordedLabel(sequence, recorded_at, Label(*fields), client)
 
 
 class Reading(Base):

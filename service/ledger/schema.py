@@ -46,7 +46,7 @@ class Word(TypeDecorator[Outcome]):
     cache_ok = True
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Outcome:
-        return Outcome(value)
+        return Outcome(str(value))
 
 
 def _sequence() -> Column[int]:

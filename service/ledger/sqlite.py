@@ -45,9 +45,12 @@ def open_file(url: URL, read_only: bool) -> Engine:
     if not url.database or url.database == ":memory:" or url.query:
         raise InvalidInput(f"{url}: expected the path of a file, as in sqlite:///ledger.db")
     path = Path(url.database).absolute()
-    if not path.parent.is_dir():
-        raise InvalidInput(f"{path}: the folder {path.parent} does not exist")
-    if read_only and not path.exists():
+    if not read_only:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"ledger {path}: the folder cannot be made: {error.strerror}") from error
+    elif not path.exists():
         raise NotYet(f"{path}: there is no ledger yet; the worker or the station creates it")
     mode = "ro" if read_only else "rwc"
 

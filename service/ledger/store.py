@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError
 
-from service.errors import InvalidInput
+from service.errors import InvalidInput, LedgerUnavailable
 from service.ledger.labels import Labels, Tokens
 from service.ledger.migrating import upgrade, version, versions
 from service.ledger.parts import Parts
@@ -47,6 +49,30 @@ def schema_version(url: str) -> str:
     """The version of an existing ledger, "" for an empty file. Raises InvalidInput, NotYet when there is no file."""
     with _opened(url, read_only=True) as engine, engine.begin() as connection:
         return version(connection)
+
+
+@contextmanager
+def _opened(url: str, read_only: bool) -> Iterator[Engine]:
+    """The engine behind a URL, disposed of when its first use fails; every such fault is bad input and names the ledger."""
+    try:
+        parsed = make_url(url)
+        backend = BACKENDS[parsed.get_backend_name()]
+    except (ArgumentError, KeyError) as error:
+        raise InvalidInput(
+            f"ledger {url!r}: expected a URL, {' or '.join(f'{name}:///PATH' for name in BACKENDS)}"
+        ) from error
+    engine = backend(parsed, read_only)
+    try:
+        yield engine
+    except InvalidInput as error:
+        engine.dispose()
+        raise type(error)(f"ledger {parsed.database}: {error}") from error
+    except LedgerUnavailable as error:
+        engine.dispose()
+        raise InvalidInput(f"ledger {error}") from error
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _must_be_ours(engine: Engine) -> None:

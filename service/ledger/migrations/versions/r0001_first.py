@@ -6,6 +6,8 @@ and creates the trigger again in one transaction: DDL is transactional, so nobod
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -28,7 +30,7 @@ def upgrade() -> None:
             )
 
 
-def _text(name: str, **how: bool) -> sa.Column[str]:
+def _text(name: str, **how: Any) -> sa.Column[str]:
     return sa.Column(name, sa.String, nullable=False, **how)
 
 

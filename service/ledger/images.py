@@ -1,0 +1,130 @@
+"""Pictures of parts as files named by their SHA-256: kept ones for good, passed parts' in a ring that forgets the oldest."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+
+from service.errors import LedgerUnavailable
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+class FolderImages:
+    """Fulfils ports.ImageStore. Two processes may share the folder; one of them writes."""
+
+    def __init__(self, folder: Path, ring_bytes: int) -> None:
+        self._kept = folder / "kept"
+        self._ring = folder / "ring"
+        self._unfinished = folder / "unfinished"
+        self._ring_bytes = ring_bytes
+        self._lock = Lock()
+        self._oldest_first: OrderedDict[str, int] | None = None
+        self._size = 0
+        self._folders: set[Path] = set()
+
+    def keep(self, content: bytes) -> str:
+        """Durable when it returns: file and folder entry are synced. Raises LedgerUnavailable, and leaves no half file."""
+        digest = sha256(content).hexdigest()
+        file = self._file(self._kept, digest)
+        with _unavailable(file):
+            if not file.exists():
+                self._write(file, content, durable=True)
+        return digest
+
+    def ring(self, content: bytes) -> str:
+        """Not synced: a picture of a passed part may be lost with the power. Raises LedgerUnavailable."""
+        digest = sha256(content).hexdigest()
+        file = self._file(self._ring, digest)
+        with self._lock, _unavailable(file):
+            there = self._remembered()
+            if digest not in there:
+                self._write(file, content, durable=False)
+                there[digest] = len(content)
+                self._size += len(content)
+            there.move_to_end(digest)
+            while self._size > self._ring_bytes and len(there) > 1:
+                oldest, size = there.popitem(last=False)
+                self._size -= size
+                self._file(self._ring, oldest).unlink(missing_ok=True)
+        return digest
+
+    def load(self, digest: str) -> bytes | None:
+        """The picture, None when it is not there (any more). What is no digest is no picture either."""
+        if not _DIGEST.fullmatch(digest):
+            return None
+        for folder in (self._kept, self._ring):
+            with suppress(FileNotFoundError), _unavailable(folder):
+                return self._file(folder, digest).read_bytes()
+        return None
+
+    @staticmethod
+    def _file(folder: Path, digest: str) -> Path:
+        return folder / digest[:2] / digest
+
+    def _write(self, file: Path, content: bytes, durable: bool) -> None:
+        """Written beside and renamed: whoever finds the name finds all of it."""
+        self._make(file.parent, durable)
+        descriptor, name = tempfile.mkstemp(dir=self._unfinished)
+        try:
+            with os.fdopen(descriptor, "wb") as unfinished:
+                unfinished.write(content)
+                if durable:
+                    unfinished.flush()
+                    os.fsync(unfinished.fileno())
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        if durable:
+            _sync(file.parent)
+
+    def _make(self, folder: Path, durable: bool) -> None:
+        if folder in self._folders:
+            return
+        if not self._folders:
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            for leftover in self._unfinished.iterdir():  # of a process that was killed; there is one writer
+                leftover.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if durable:
+            _sync(folder.parent)
+            _sync(folder.parent.parent)
+        self._folders.add(folder)
+
+    def _remembered(self) -> OrderedDict[str, int]:
+        """The ring by age, read from the disk at first use."""
+        if self._oldest_first is None:
+            found = [
+                (status.st_mtime_ns, file.name, status.st_size)
+                for file in self._ring.glob("??/*")
+                if (status := file.stat()) and _DIGEST.fullmatch(file.name)
+            ]
+            self._oldest_first = OrderedDict((name, size) for _, name, size in sorted(found))
+            self._size = sum(self._oldest_first.values())
+        return self._oldest_first
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _unavailable(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LedgerUnavailable(f"{where}: {error.strerror}") from error
