@@ -61,7 +61,7 @@ class FolderImages:
         if not _DIGEST.fullmatch(digest):
             return None
         for folder in (self._kept, self._ring):
-            with suppress(FileNotFoundError), _unavailable(folder):
+            with _unavailable(folder), suppress(FileNotFoundError):
                 return self._file(folder, digest).read_bytes()
         return None
 
@@ -81,6 +81,7 @@ class FolderImages:
                     os.fsync(unfinished.fileno())
             Path(name).replace(file)
         except BaseException:
+            self._folders.clear()  # should they have gone, the next try makes them again
             Path(name).unlink(missing_ok=True)
             raise
         if durable:
@@ -124,7 +125,5 @@ def _sync(folder: Path) -> None:
 def _unavailable(where: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
         raise LedgerUnavailable(f"{where}: {error.strerror}") from error

@@ -1,0 +1,127 @@
+"""What a model file says of itself, and the one resize that training and the line share.
+
+The contract is JSON under the metadata key `redrabbit` of the ONNX file. The file is untrusted: everything is checked before it is run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import cv2
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.errors import InvalidInput
+from service.records import ALL, UNSURE, Image
+
+KEY: Final = "redrabbit"
+MAX_BYTES: Final = 512 * 1024 * 1024
+
+Share = Annotated[float, Field(ge=0, le=1)]
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Input(_Section):
+    """uint8 (N, height, width, channels); grey has one channel, bgr three."""
+
+    height: Annotated[int, Field(ge=8, le=4096)]
+    width: Annotated[int, Field(ge=8, le=4096)]
+    colour: Literal["grey", "bgr"]
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.colour == "grey" else 3
+
+
+class Proven(_Section):
+    """Recall on pictures that chose no weight: caught of so many, and the lower limit at 95 % (two-sided)."""
+
+    caught: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(ge=1)]
+    lower: Share
+
+
+class Contract(_Section):
+    """classes in the order of the scores. thresholds: a part is flagged where score >= threshold, per defect class.
+
+    guesses: miss probability per score band of the audit draw. data: digest of the training data. gate: what the release gate
+    said of the model, None when it was not asked.
+    """
+
+    version: Literal[1] = 1
+    name: ClassName
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=100)]
+    good: ClassName
+    input: Input
+    thresholds: dict[str, Annotated[float, Field(gt=0, le=1)]]
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    data: str = ""
+    validation: dict[str, Proven] = Field(default_factory=dict)
+    guesses: tuple[Share, Share, Share, Share, Share] | None = None
+    gate: str | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Contract:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: one stands there twice")
+        if reserved := {ALL, UNSURE} & set(self.classes):
+            raise ValueError(f"classes: {min(reserved)!r} has a meaning of its own")
+        if self.good not in self.classes:
+            raise ValueError(f"good: {self.good!r} is none of the classes")
+        if set(self.thresholds) != set(self.classes) - {self.good}:
+            raise ValueError("thresholds: expected one for each class but the good one")
+        return self
+
+
+def fit(image: Image, contract: Contract) -> NDArray[np.uint8]:
+    """image: uint8 BGR (H, W, 3). Returns uint8 (height, width, channels) as the graph wants it."""
+    wanted = contract.input
+    if wanted.colour == "grey":
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+    shrinks = image.shape[0] >= wanted.height and image.shape[1] >= wanted.width
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (wanted.width, wanted.height), interpolation=how)
+    return np.asarray(resized, dtype=np.uint8).reshape(wanted.height, wanted.width, wanted.channels)
+
+
+def read(path: Path) -> tuple[Contract, bytes]:
+    """The contract of an ONNX file and the file's bytes. Raises InvalidInput, one line that names the file."""
+    content = _bytes(path)
+    try:
+        model = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError) as error:
+        raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model") from error
+    if not model.graph.node:
+        raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model: no graph in it")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise InvalidInput(f"{path}: keeps weights in other files; expected one file that holds all of them")
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    if KEY not in said:
+        raise InvalidInput(
+            f"{path}: says nothing of itself; expected metadata {KEY!r}, as `redrabbit export` writes it"
+        )
+    try:
+        contract = Contract.model_validate_json(said[KEY])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{path}: metadata {KEY}: {where}: {first['msg'].removeprefix('Value error, ')}") from error
+    return contract, content
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if not 0 < size <= MAX_BYTES:
+            raise InvalidInput(f"{path}: {size} bytes; expected an ONNX model of at most {MAX_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: the model cannot be read: {error.strerror}") from error
