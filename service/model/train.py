@@ -94,7 +94,7 @@ def _features(trunk: Trunk, cells: Sequence[elpv.Cell], say: Say, flips: bool = 
         images = [_mirrored(image, how) for how in (None, 0, 1, -1) for image in images]
     targets = torch.tensor([cell.probability for cell in cells] * (4 if flips else 1), dtype=torch.float32)
     maps = []
-    trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trunk = trunk.to(memory_format=torch.channels_last)
     with torch.inference_mode():
         for first in range(0, len(images), BATCH):
             batch = normalised(torch.from_numpy(np.stack(images[first : first + BATCH])))
