@@ -1,0 +1,40 @@
+"""What goes wrong with a camera, done to its picture. The part in front of it is as good or bad as before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import cv2
+import numpy as np
+
+from service.images import decode
+from service.records import Image
+
+
+def _defocus(image: Image) -> Image:
+    """Out of focus: a point becomes a disc, a sixtieth of the picture's width across its radius."""
+    radius = max(1, round(image.shape[1] / 60))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)).astype(np.float32)
+    return np.asarray(cv2.filter2D(image, -1, disc / disc.sum(), borderType=cv2.BORDER_REFLECT), np.uint8)
+
+
+def _dim(image: Image) -> Image:
+    """Exposed too briefly: a fifth of the light, rounded to the steps of the sensor."""
+    return np.asarray(image // 5, np.uint8)
+
+
+def _shift(image: Image) -> Image:
+    """The camera was moved: a third of the part has left the picture, and what lies beside it is dark."""
+    height, width = image.shape[:2]
+    move = np.array([[1, 0, width // 3], [0, 1, height // 3]], np.float32)
+    return np.asarray(cv2.warpAffine(image, move, (width, height), borderValue=(0, 0, 0)), np.uint8)
+
+
+_DAMAGE: Final[Mapping[str, Callable[[Image], Image]]] = {"defocus": _defocus, "dim": _dim, "shift": _shift}
+FAULTS: Final = tuple(_DAMAGE)
+
+
+def damage(kind: str, picture: bytes) -> Image:
+    """picture: encoded. Returns uint8 BGR (H, W, 3) as the faulty camera would have taken it. kind: one of FAULTS."""
+    return _DAMAGE[kind](decode(picture))
