@@ -166,16 +166,15 @@ class Folder:
             if not valid_part_id(part_id):
                 raise BadImage("unreadable", f"{part_id[:80]!a} is no part id; expected letters, digits and ._~:@-")
             with self._lock:
-                other = self._under_way.get(part_id)
-            if other is not None and other.path != file.path:
-                continue
+                if part_id in self._under_way:
+                    continue
             recorded_at = self._known([part_id]).get(part_id)
-            if other is None and recorded_at is None:
+            if recorded_at is None:
                 return part_id
-            if recorded_at is None or abs(recorded_at - file.captured_at) < SAME_TIME:
-                break
-        self._move_to_done(file)
-        return None
+            if abs(recorded_at - file.captured_at) < SAME_TIME:
+                self._move_to_done(file)
+                return None
+        raise BadImage("unreadable", "another part has this id and this time; expected another name")
 
     def _content(self, file: _File) -> bytes | None:
         """The file's bytes; None when it has changed or gone meanwhile. Raises BadImage."""

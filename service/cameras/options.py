@@ -65,9 +65,9 @@ def parsed(kind: type[T], url: SplitResult, camera: str, text: str | None = None
         return kind.model_validate(dict(pairs))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        found = "" if _SECRET.search(str(first["loc"][0])) else f", found {str(first['input'])[:80]!r}"
         message = first["msg"].removeprefix("Value error, ")
-        raise unusable(camera, url, f"option {first['loc'][0]}: {message}{found}") from None
+        why = f"option {first['loc'][0]}: {message}, found {str(first['input'])[:80]!r}"
+        raise unusable(camera, url, why) from None
 
 
 def local_path(url: SplitResult, camera: str) -> Path:
@@ -94,11 +94,15 @@ def redacted(url: SplitResult) -> str:
     if "@" in netloc:
         login, _, host = netloc.rpartition("@")
         netloc = f"{login.partition(':')[0]}:***@{host}"
-    pairs = parse_qsl(url.query, keep_blank_values=True)
-    if any(_SECRET.search(name) and name != "token_file" for name, _ in pairs):
-        hidden = [(name, "***" if _SECRET.search(name) else value) for name, value in pairs]
-        return url._replace(netloc=netloc, query=urlencode(hidden, safe="*/:")).geturl()
-    return url._replace(netloc=netloc).geturl()
+    query = url.query
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if any(_hides(name) for name, _ in pairs):
+        query = urlencode([(name, "***" if _hides(name) else value) for name, value in pairs], safe="*/:")
+    return f"{url.scheme}://{netloc}{url.path}{'?' if query else ''}{query}"
+
+
+def _hides(name: str) -> bool:
+    return _SECRET.search(name) is not None and name != "token_file"
 
 
 def unusable(camera: str, url: SplitResult, why: str) -> InvalidInput:
