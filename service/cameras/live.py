@@ -27,7 +27,7 @@ from service.records import Frame, Image, Verdict
 
 log = structlog.get_logger()
 
-TIMEOUT = 5.0
+TIMEOUT = 10.0
 BACK_OFF = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
