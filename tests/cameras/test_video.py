@@ -151,30 +151,6 @@ def test_a_live_stream_is_read(tmp_path: Path) -> None:
     assert {np.shape(frame.content) for frame in watcher.frames} == {(48, 64, 3)}
 
 
-def test_a_live_stream_that_breaks_comes_back(tmp_path: Path) -> None:
-    """The server dies and returns: down, then up, by itself."""
-    write_mp4(tmp_path / "line.mp4", 50, moves=True)
-    port = free_port()
-    with rtsp_server(tmp_path, port):
-        watcher = Watcher(f"rtsp://127.0.0.1:{port}/line.mp4?play_count=0#stale=1s")
-        until(lambda: watcher.meter.ups == [True])
-    until(lambda: watcher.meter.ups == [True, False])
-    with rtsp_server(tmp_path, port):
-        until(lambda: watcher.meter.ups[:3] == [True, False, True])
-        watcher.stop()
-
-
-def test_a_picture_that_hangs_is_seen(tmp_path: Path) -> None:
-    """The same picture for longer than `stale` is a camera that is down, and gives no parts."""
-    write_mp4(tmp_path / "still.mp4", 50, moves=False)
-    port = free_port()
-    with rtsp_server(tmp_path, port):
-        watcher = Watcher(f"rtsp://127.0.0.1:{port}/still.mp4?play_count=0#stale=500ms")
-        until(lambda: watcher.meter.ups[:2] == [True, False])
-        until(lambda: watcher.meter.drops["stale"] > 3)
-        watcher.stop()
-
-
 def test_a_camera_that_is_not_there_does_not_hold_up_stopping(capfd: pytest.CaptureFixture[str]) -> None:
     """A host that accepts and says nothing: frames() returns all the same, and the password is nowhere to be read."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
