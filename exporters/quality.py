@@ -1,0 +1,52 @@
+"""Recall and precision of each line, defect and window of closed buckets, with limits. Absent where not estimable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+from exporters.families import add, gauge
+from service.records import Estimate, Snapshot
+
+ROW = ("defect", "window")
+
+
+def collect(snapshot: Snapshot) -> Iterator[Metric]:
+    """One row of each family per line, defect and window."""
+    parts = gauge("window_parts", "Labelled parts of the window, as labelled.", *ROW, "outcome")
+    estimable = gauge("recall_estimable", "Whether the labels say anything about recall (1) or not (0).", *ROW)
+    observed = gauge("recall_observed_ratio", "TP / (TP + FN) over labelled parts as they come: biased upwards.", *ROW)
+    rejected = gauge("false_reject_ratio", "Share of the good parts that were rejected, among labelled ones.", *ROW)
+    recall = _Limits("recall", "Share of the real defects that are caught, audit-weighted")
+    precision = _Limits("precision", "Share of the rejects that are real defects")
+    for line in snapshot.lines.values():
+        for row in line.quality:
+            labels = (row.line, row.defect, row.window)
+            parts.add_metric((*labels, "true_positive"), row.true_positive)
+            parts.add_metric((*labels, "false_positive"), row.false_positive)
+            parts.add_metric((*labels, "false_negative"), row.false_negative)
+            estimable.add_metric(labels, float(row.recall.estimable))
+            add(observed, labels, row.observed)
+            add(rejected, labels, row.false_reject)
+            recall.add(labels, row.recall)
+            precision.add(labels, row.precision)
+    yield from (parts, estimable, *recall.families, observed, *precision.families, rejected)
+
+
+class _Limits:
+    """A share as three families: point, lower and upper limit."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.families: tuple[GaugeMetricFamily, ...] = (
+            gauge(f"{name}_ratio", f"{text}.", *ROW),
+            gauge(f"{name}_lower_ratio", f"{text}: lower limit.", *ROW),
+            gauge(f"{name}_upper_ratio", f"{text}: upper limit.", *ROW),
+        )
+
+    def add(self, labels: tuple[str, ...], estimate: Estimate) -> None:
+        if estimate.estimable:
+            values = (estimate.point, estimate.lower, estimate.upper)
+            for family, value in zip(self.families, values, strict=True):
+                add(family, labels, value)

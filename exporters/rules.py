@@ -1,0 +1,262 @@
+"""The alert rules, from definitions in code to deploy/prometheus/rules.
+
+Static: every rule compares series with series, so a new threshold, line or defect changes no rule. Where data is missing a
+page stands: see `_held`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RUNBOOK = "deploy/runbook.md"
+DASHBOARD = "http://127.0.0.1:3000/d/redrabbit"
+
+HEAD = "# Written by `redrabbit rules` from exporters/rules.py. Change it there.\n"
+
+HOLD = "6h"
+"""How long a page stands on its last known value. By then ExporterDown has paged for hours."""
+
+_COLLECTED = 'on (job, instance) redrabbit_collector_success{collector="%s"} == 1'
+
+
+def _held(metric: str, collector: str) -> str:
+    """The metric, or its last value while its collector does not come through: missing data resolves nothing.
+
+    A line or defect that a working collector no longer knows is gone at once.
+    """
+    return f"({metric} or (last_over_time({metric}[{HOLD}]) unless {_COLLECTED % collector}))"
+
+
+def _threshold(kind: str, severity: str = "") -> str:
+    chosen = f'{{severity="{severity}"}}' if severity else ""
+    held = _held(f"redrabbit_{kind}_threshold_ratio{chosen}", "thresholds")
+    return f"max by (line, defect) ({held})"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One rule. wait: how long it must hold before somebody is told. linger: how long it fires on when it holds no more.
+
+    by: what tells rules of the same name apart.
+    """
+
+    name: str
+    severity: str
+    expr: str
+    summary: str
+    description: str
+    wait: str = "0s"
+    linger: str = ""
+    by: str = ""
+
+    def rule(self) -> dict[str, Any]:
+        """As Prometheus reads it."""
+        found: dict[str, Any] = {"alert": self.name, "expr": self.expr, "for": self.wait}
+        if self.linger:
+            found["keep_firing_for"] = self.linger
+        found["labels"] = {"severity": self.severity, **({"by": self.by} if self.by else {})}
+        found["annotations"] = {
+            "summary": self.summary,
+            "description": self.description,
+            "runbook_url": f"{RUNBOOK}#{self.name.lower()}",
+            "dashboard_url": DASHBOARD,
+        }
+        return found
+
+
+def _value(series: str, chosen: str = "") -> str:
+    """Template text that shows another series of the alert's line and defect as a percentage."""
+    query = f"printf `max({series}{{{chosen}line=%q,defect=%q}})` $labels.line $labels.defect | query"
+    return f"{{{{ range {query} }}}}{{{{ .Value | humanizePercentage }}}}{{{{ end }}}}"
+
+
+_ROW = "{{ $labels.line }}, {{ $labels.defect }}"
+_PAGE_THRESHOLD = _value("redrabbit_recall_threshold_ratio", 'severity="page",')
+_UPPER = (
+    "(" + _held("redrabbit_recall_upper_ratio", "quality") + " or (last_over_time(redrabbit_recall_upper_ratio[" + HOLD
+    + "]) and on (job, instance, line, defect, window) redrabbit_recall_estimable == 0))"
+)  # fmt: skip
+_FLOWING = (
+    "on (line) (time() - max by (line) (redrabbit_part_last_timestamp_seconds) < on (line) "
+    "max by (line) (redrabbit_labels_starved_after_seconds))"
+)
+
+QUALITY = (
+    Alert(
+        "DefectRecallBelowThreshold",
+        "page",
+        f"max by (line, defect) ({_held('redrabbit_recall_page', 'evidence')}) == 1",
+        f"{_ROW}: defects escape",
+        f"The audits of line {{{{ $labels.line }}}} prove that recall of {{{{ $labels.defect }}}} fell below {_PAGE_THRESHOLD}. "
+        f"Point estimate, best window: {_value('redrabbit_recall_ratio')} (empty: too few misses to say). "
+        "It stands until recall is proven again.",
+        by="evidence",
+    ),
+    Alert(
+        "DefectRecallBelowThreshold",
+        "page",
+        f"max by (line, defect, window) ({_UPPER}) < on (line, defect) group_left () {_threshold('recall', 'page')}",
+        f"{_ROW}: defects escape",
+        "Recall of {{ $labels.defect }} on line {{ $labels.line }} over {{ $labels.window }} is at most "
+        f"{{{{ $value | humanizePercentage }}}}; the page threshold is {_PAGE_THRESHOLD}.",
+        wait="1m",
+        linger="5m",
+        by="window",
+    ),
+    Alert(
+        "DefectRecallAtRisk",
+        "ticket",
+        "max by (line, defect, window) (redrabbit_recall_ratio) < on (line, defect) group_left () "
+        + _threshold("recall"),
+        f"{_ROW}: recall may be too low",
+        "The point estimate of recall of {{ $labels.defect }} on line {{ $labels.line }} over {{ $labels.window }} is "
+        f"{{{{ $value | humanizePercentage }}}}, below its page or warn threshold; its limits do not prove it. "
+        f"The page threshold is {_PAGE_THRESHOLD}.",
+        wait="30m",
+        linger="10m",
+    ),
+    Alert(
+        "DefectPrecisionBelowThreshold",
+        "ticket",
+        "max by (line, defect, window) (redrabbit_precision_upper_ratio) < on (line, defect) group_left () "
+        + _threshold("precision"),
+        f"{_ROW}: good parts are rejected",
+        "Of the parts that line {{ $labels.line }} rejects for {{ $labels.defect }}, at most {{ $value | humanizePercentage }} "
+        "are defective over {{ $labels.window }}: overkill above what thresholds.yaml allows.",
+        wait="30m",
+        linger="10m",
+    ),
+    Alert(
+        "DefectRecallUnknown",
+        "ticket",
+        "time() - max by (line) (redrabbit_review_oldest_pending_timestamp_seconds) > on (line) "
+        f"max by (line) (redrabbit_labels_starved_after_seconds) and {_FLOWING}",
+        "{{ $labels.line }}: parts wait for their labels",
+        "Line {{ $labels.line }} runs, and its oldest part to review has waited {{ $value | humanizeDuration }}: longer than "
+        "labels.starved_after. Recall is getting unknown; no page can be trusted to come.",
+        wait="5m",
+        by="labels",
+    ),
+    Alert(
+        "DefectRecallUnknown",
+        "ticket",
+        "max by (line, defect) (redrabbit_recall_estimable) == 0 and on (line, defect) redrabbit_recall_threshold_ratio "
+        f"and on (line) redrabbit_closed_buckets_total > 0 and {_FLOWING}",
+        f"{_ROW}: recall is unknown",
+        "Line {{ $labels.line }} runs and no window says anything about recall of {{ $labels.defect }}: "
+        "no audited part is labelled. No page can come.",
+        wait="1h",
+        by="estimate",
+    ),
+)
+
+_LAST_KNOWN = 'last_over_time(redrabbit_ledger_up{job="redrabbit-worker"}[1d])'
+_SCRAPE_FAILS = 'on (job, instance) up{job="redrabbit-worker"} == 0'
+
+HEALTH = (
+    Alert(
+        "CameraDown",
+        "page",
+        "max by (line, camera) (redrabbit_camera_up) == 0",
+        "{{ $labels.line }}: camera {{ $labels.camera }} is down",
+        "Camera {{ $labels.camera }} of line {{ $labels.line }} delivers no pictures: its parts are not inspected.",
+        wait="1m",
+        linger="5m",
+    ),
+    Alert(
+        "WorkerDown",
+        "page",
+        f"max by (line, instance) ({_LAST_KNOWN} and {_SCRAPE_FAILS}) * 0 unless on (line) redrabbit_worker_stopped == 1 "
+        f'or max by (instance) (up{{job="redrabbit-worker"}} == 0 unless on (job, instance) {_LAST_KNOWN})',
+        "{{ $labels.line }} {{ $labels.instance }}: the worker does not answer",
+        "The worker at {{ $labels.instance }} (line {{ $labels.line }}) cannot be scraped and did not stop by itself: "
+        "parts may pass without inspection.",
+        wait="1m",
+        by="scrape",
+    ),
+    Alert(
+        "WorkerDown",
+        "page",
+        "time() - max by (line) (redrabbit_worker_seen_timestamp_seconds) > 30 unless on (line) redrabbit_worker_stopped == 1",
+        "{{ $labels.line }}: no sign of life of the worker",
+        "No worker of line {{ $labels.line }} has given a sign of life for {{ $value | humanizeDuration }}, and it did not stop "
+        "by itself: parts may pass without inspection.",
+        linger="1m",
+        by="heartbeat",
+    ),
+    Alert(
+        "ExporterDown",
+        "page",
+        'up{job="redrabbit-exporter"} == 0 or absent(up{job="redrabbit-exporter"})',
+        "{{ $labels.instance }}: the exporter does not answer",
+        "The exporter {{ $labels.instance }} cannot be scraped: recall is not watched, no page about it can come.",
+        wait="1m",
+    ),
+    Alert(
+        "ExporterDown",
+        "page",
+        'redrabbit_collector_success{collector!="snapshot"} == 0',
+        "{{ $labels.instance }}: the exporter fails at {{ $labels.collector }}",
+        "The exporter {{ $labels.instance }} answers without the figures of {{ $labels.collector }}; its log says why.",
+        wait="1m",
+        linger="5m",
+        by="collector",
+    ),
+    Alert(
+        "LedgerUnavailable",
+        "page",
+        "max by (line) (redrabbit_ledger_up) == 0",
+        "{{ $labels.line }}: the ledger cannot be written",
+        "The worker of line {{ $labels.line }} holds its verdicts back because their record cannot be written.",
+        wait="30s",
+        linger="5m",
+        by="worker",
+    ),
+    Alert(
+        "LedgerUnavailable",
+        "page",
+        'redrabbit_collector_success{collector="snapshot"} == 0',
+        "{{ $labels.instance }}: the ledger cannot be read",
+        "The exporter {{ $labels.instance }} cannot read the ledger: recall is not watched, no page about it can come.",
+        wait="1m",
+        linger="5m",
+        by="exporter",
+    ),
+    Alert(
+        "ThresholdsInvalid",
+        "ticket",
+        "redrabbit_thresholds_valid == 0",
+        "{{ $labels.instance }}: thresholds.yaml cannot be read",
+        "The last good thresholds stay in force. `redrabbit check` names the key and the value.",
+    ),
+    Alert(
+        "Watchdog",
+        "info",
+        "vector(1)",
+        "Alerting works",
+        "Always fires. Whoever receives it must call for help when it stops coming.",
+    ),
+)
+
+FILES: Mapping[str, Sequence[Alert]] = {"quality": QUALITY, "health": HEALTH}
+
+
+def rendered(name: str) -> str:
+    """The text of one file of rules."""
+    groups = {"groups": [{"name": f"redrabbit-{name}", "rules": [alert.rule() for alert in FILES[name]]}]}
+    return HEAD + yaml.safe_dump(groups, sort_keys=False, width=10_000)
+
+
+def write(folder: Path) -> list[Path]:
+    """Writes every file of rules into the folder; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for name in FILES:
+        found.append(folder / f"{name}.yml")
+        found[-1].write_text(rendered(name), encoding="utf-8")
+    return found

@@ -1,0 +1,118 @@
+"""Serves a registry over HTTP, and builds the exporter's registry: the one list of what the ledger is asked for."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from functools import partial
+from socketserver import ThreadingMixIn
+from threading import BoundedSemaphore, Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, disable_created_metrics, make_wsgi_app
+
+from exporters import evidence, freshness, models, quality, thresholds
+from exporters.scrape import Collectors
+from service.errors import InvalidInput
+from service.records import Snapshot
+from service.thresholds import WatchedThresholds
+
+SIMULTANEOUS = 8
+PATIENCE = 10.0
+"""Seconds that a client may take to ask, or to take its answer."""
+
+
+def snapshot_metrics(snapshot: Callable[[], Snapshot], watched: WatchedThresholds) -> CollectorRegistry:
+    """Everything that the ledger and thresholds.yaml say, computed at each scrape."""
+    registry = CollectorRegistry()
+    collectors = (
+        ("quality", quality.collect),
+        ("evidence", evidence.collect),
+        ("freshness", freshness.collect),
+        ("models", models.collect),
+        ("thresholds", partial(thresholds.collect, watched)),
+    )
+    registry.register(Collectors(snapshot, collectors))
+    return registry
+
+
+class MetricsServer:
+    """A server in a thread of its own; `close` ends it."""
+
+    def __init__(self, server: WSGIServer) -> None:
+        self._server = server
+        self._thread = Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def serve_metrics(address: str, registry: CollectorRegistry) -> MetricsServer:
+    """address: HOST:PORT; port 0 takes a free one. Answers /metrics and /healthz. Raises InvalidInput when it cannot."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    kind = _Server6 if ":" in host else _Server
+    try:
+        server = kind((host, int(port)), _Quiet)
+    except OSError as error:
+        raise InvalidInput(f"metrics: cannot listen on {address}: {error.strerror}") from error
+    server.set_app(_application(registry))
+    return MetricsServer(server)
+
+
+def _application(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
+    metrics = make_wsgi_app(registry)
+    plain = [("Content-Type", "text/plain; charset=utf-8")]
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            start("405 Method Not Allowed", [*plain, ("Allow", "GET, HEAD")])
+            return [b"only GET\n"]
+        if path == "/metrics":
+            return metrics(environ, start)  # type: ignore[no-any-return]
+        known = path == "/healthz"
+        start("200 OK" if known else "404 Not Found", plain)
+        return [b"ok\n" if known else b"there are /metrics and /healthz\n"]
+
+    return application
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """So many clients at once and no more: who comes on top is hung up on, and asks again at the next scrape."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, *arguments: Any) -> None:
+        self._free = BoundedSemaphore(SIMULTANEOUS)
+        super().__init__(*arguments)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return self._free.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Quiet(WSGIRequestHandler):
+    timeout = PATIENCE
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """No line per scrape."""

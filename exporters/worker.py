@@ -1,0 +1,57 @@
+"""What a worker measures of itself: speed, cameras, dropped frames, its ledger. Fulfils service.ports.Meter."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class WorkerMeter:
+    """One per worker process, which serves one line. Thread-safe."""
+
+    def __init__(self, line: str, registry: CollectorRegistry) -> None:
+        self._line = line
+        self._seconds = Histogram(
+            "redrabbit_part_seconds", "Time per part.", ("line", "stage"), buckets=SECONDS, registry=registry
+        )
+        self._dropped = Counter(
+            "redrabbit_frames_dropped_total",
+            "Frames that got no verdict.",
+            ("line", "camera", "reason"),
+            registry=registry,
+        )
+        self._camera_up = Gauge(
+            "redrabbit_camera_up", "Whether the camera delivers (1) or not (0).", ("line", "camera"), registry=registry
+        )
+        self._last_frame = Gauge(
+            "redrabbit_camera_last_frame_timestamp_seconds",
+            "Capture time of the newest frame.",
+            ("line", "camera"),
+            registry=registry,
+        )
+        self._ledger_up = Gauge(
+            "redrabbit_ledger_up",
+            "Whether the worker can write its records (1) or not (0).",
+            ("line",),
+            registry=registry,
+        )
+
+        self.ledger_up(True)  # a worker without its ledger does not start
+
+    def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
+        series = self._seconds.labels(self._line, stage)
+        for _ in range(parts):
+            series.observe(seconds)
+
+    def dropped(self, camera: str, reason: str) -> None:
+        self._dropped.labels(self._line, camera, reason).inc()
+
+    def camera_up(self, camera: str, up: bool) -> None:
+        self._camera_up.labels(self._line, camera).set(up)
+
+    def camera_frame(self, camera: str, captured_at: float) -> None:
+        self._last_frame.labels(self._line, camera).set(captured_at)
+
+    def ledger_up(self, up: bool) -> None:
+        self._ledger_up.labels(self._line).set(up)

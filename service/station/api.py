@@ -1,0 +1,158 @@
+"""The HTTP API, version 1. Handlers are plain functions: they wait for the ledger in FastAPI's threads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request, Response
+
+from service.records import RecordedVerdict
+from service.station import views
+from service.station.access import Caller, allowed, scraper
+from service.station.deps import Deps
+from service.station.desk import INSPECTOR, PART_ID, Claim, Desk
+from service.station.queue import Queue
+
+MOST_LABELS = 10_000
+KINDS = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+
+router = APIRouter()
+
+Inspector = Annotated[Caller, Depends(allowed("inspector"))]
+Engineer = Annotated[Caller, Depends(allowed("engineer"))]
+
+
+def _deps(request: Request) -> Deps:
+    found: Deps = request.app.state.deps
+    return found
+
+
+@router.post("/v1/labels", tags=["labels"])
+def add_labels(request: Request, response: Response, who: Inspector, body: Annotated[Any, Body()]) -> Any:
+    """Takes one label, or a list of up to 10,000: part_id, label, inspector, labelled_at (optional; now).
+
+    Answers a receipt for each once it is durable: status recorded, unchanged (the same again), waiting (recorded; its part is
+    not there yet) or refused, with the reason. One label answers 200, 202 when waiting, 422 when refused; a list answers 200.
+    `source` is accepted and not believed: it is set from the ledger.
+    """
+    rows = body if isinstance(body, list) else [body]
+    if len(rows) > MOST_LABELS:
+        raise HTTPException(413, f"{len(rows)} labels; expected at most {MOST_LABELS}")
+    desk: Desk = request.app.state.desk
+    receipts = [
+        {"part_id": receipt.part_id, "status": receipt.status, "reason": receipt.reason}
+        for receipt in desk.take([_claim(row) for row in rows], who)
+    ]
+    if isinstance(body, list):
+        return receipts
+    response.status_code = {"waiting": 202, "refused": 422}.get(receipts[0]["status"], 200)
+    return receipts[0]
+
+
+def _claim(row: object) -> Claim:
+    if not isinstance(row, dict):
+        return Claim(None, None)
+    return Claim(row.get("part_id"), row.get("label"), row.get("inspector"), row.get("labelled_at"))
+
+
+def _part(deps: Deps, part_id: str, who: Caller) -> RecordedVerdict:
+    row = deps.ledger.parts([part_id]).get(part_id) if PART_ID.fullmatch(part_id) else None
+    if row is None or not who.may_see(row.verdict.line):
+        raise HTTPException(404, "there is no such part")
+    return row
+
+
+@router.get("/v1/parts/{part_id}", tags=["parts"])
+def part(request: Request, who: Engineer, part_id: str) -> dict[str, Any]:
+    """One part's record and its labels. Not for inspectors, whom it would bias."""
+    deps = _deps(request)
+    row = _part(deps, part_id, who)
+    return views.part(row, deps.ledger.labels([part_id]).get(part_id, ()))
+
+
+def _picture(deps: Deps, row: RecordedVerdict) -> bytes:
+    content = deps.images.load(row.verdict.image)
+    if content is None:
+        raise HTTPException(404, "this picture is no longer kept")
+    return content
+
+
+@router.get("/v1/parts/{part_id}/image", tags=["parts"], response_class=Response)
+def image(request: Request, who: Inspector, part_id: str) -> Response:
+    """The picture as the camera gave it."""
+    deps = _deps(request)
+    content = _picture(deps, _part(deps, part_id, who))
+    kind = next((kind for start, kind in KINDS.items() if content.startswith(start)), None)
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        kind = "image/webp"
+    return Response(content, media_type=kind or "application/octet-stream")
+
+
+@router.get("/v1/parts/{part_id}/heatmap", tags=["parts"], response_class=Response)
+def heatmap(request: Request, who: Engineer, part_id: str) -> Response:
+    """Where the model in force looked, laid over the picture. Not for inspectors, whom it would bias."""
+    deps = _deps(request)
+    found = deps.heatmap(_picture(deps, _part(deps, part_id, who)))
+    if found is None:
+        raise HTTPException(404, "this model has no heatmap")
+    return Response(found, media_type="image/png")
+
+
+@router.get("/v1/queue", tags=["labels"])
+def queue(request: Request, who: Inspector, inspector: str = "", line: Annotated[str, Query()] = "") -> dict[str, Any]:
+    """The next part for this inspector, leased for five minutes: nothing of verdict, score or why it is here."""
+    name = who.name if who.own_name_only or not inspector else inspector
+    if not INSPECTOR.fullmatch(name):
+        raise HTTPException(422, "inspector: expected a name of up to 63 letters, digits, spaces and . @ -")
+    models, *_ = _deps(request).ledger.line_state()
+    mine = {model.line: model for model in models if model.role == "active" and who.may_see(model.line)}
+    if line and line not in mine:
+        raise HTTPException(404, "there is no such line")
+    waiting: Queue = request.app.state.queue
+    due = 0
+    for wanted in [line] if line else sorted(mine):
+        lease, count = waiting.next(wanted, name)
+        due += count
+        if lease is not None:
+            return {
+                "part_id": lease.part_id,
+                "line": lease.line,
+                "image": f"/v1/parts/{lease.part_id}/image",
+                "classes": list(mine[wanted].classes),
+                "leased_until": lease.until,
+                "due": due,
+            }
+    return {"part_id": None, "due": due}
+
+
+@router.get("/v1/quality", tags=["quality"])
+def quality(request: Request, who: Inspector) -> dict[str, Any]:
+    """Every estimate over closed buckets, provisional ones beside, and the evidence."""
+    snapshot = request.app.state.snapshots()
+    lines = [line for line in snapshot.lines.values() if who.may_see(line.line)]
+    return views.quality(snapshot, lines)
+
+
+@router.get("/healthz", tags=["health"])
+def healthz() -> dict[str, str]:
+    """The process lives."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", tags=["health"])
+def readyz(request: Request) -> dict[str, str]:
+    """The ledger can be read; 503 when not."""
+    _deps(request).ledger.line_state()
+    return {"status": "ready"}
+
+
+@router.get("/metrics", tags=["health"], response_class=Response)
+def metrics(request: Request, who: Annotated[Caller, Depends(scraper)]) -> Response:
+    """The station's own metrics in Prometheus' text format."""
+    return Response(_deps(request).metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")

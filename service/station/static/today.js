@@ -1,0 +1,17 @@
+// Keeps the page fresh without losing the place: the main part is fetched anew every few seconds.
+"use strict";
+const EVERY = 3000;
+async function refresh() {
+  try {
+    const answer = await fetch("/", { headers: { Accept: "text/html" } });
+    if (answer.ok) {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.getElementById("main").replaceWith(page.getElementById("main"));
+    }
+    document.body.classList.toggle("stale", !answer.ok);
+  } catch {
+    document.body.classList.add("stale");
+  }
+  setTimeout(refresh, EVERY);
+}
+setTimeout(refresh, EVERY);

@@ -1,0 +1,77 @@
+"""The solar cells: the split, and what the faults of the demo do to the shipped model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.demo.faults import FAULTS, damage
+from service.images import decode
+from service.model.data import RUN, Cell, cells, heldout, split
+from service.model.detector import CPU, OnnxDetector
+from service.records import Image
+
+SHIPPED = Path(__file__).parents[2] / "deploy/models/el-cells.onnx"
+
+
+@pytest.fixture(scope="module")
+def detector() -> OnnxDetector:
+    return OnnxDetector(SHIPPED, (CPU,), 2)
+
+
+@pytest.fixture(scope="module")
+def bad() -> Sequence[Cell]:
+    """Held-out cells that are certainly defective."""
+    return [cell for cell in heldout() if cell.defective]
+
+
+def _recall(detector: OnnxDetector, images: Sequence[Image]) -> float:
+    threshold = detector.contract.thresholds["defective"]
+    scores = detector.judge(np.stack([detector.fit(image) for image in images]))[:, 1]
+    return float((scores >= threshold).mean())
+
+
+def test_every_cell_is_in_one_part_of_the_split() -> None:
+    """Train, validation and held-out share no cell and lose none."""
+    parts = split()
+    files = [cell.file for part in parts.values() for cell in part]
+    assert len(files) == len(set(files)) == len(cells()) == 2624
+
+
+def test_neighbours_stay_together() -> None:
+    """Cells of one module are alike: a run of them lies in one part only."""
+    part_of = {cell.file: name for name, part in split().items() for cell in part}
+    every = cells()
+    for first in range(0, len(every), RUN):
+        assert len({part_of[cell.file] for cell in every[first : first + RUN]}) == 1
+
+
+def test_the_demo_shows_held_out_cells_whose_label_is_certain() -> None:
+    """Nobody can say what the recall is where the truth is not known."""
+    training = {cell.file for name in ("train", "validation") for cell in split()[name]}
+    assert all(cell.certain and cell.file not in training for cell in heldout())
+    assert len(heldout(certain_only=False)) > len(heldout())
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_costs_recall(detector: OnnxDetector, bad: Sequence[Cell], kind: str) -> None:
+    """Each fault makes the model miss defects that it catches in focus; defocus most of them."""
+    healthy = _recall(detector, [decode(cell.read()) for cell in bad])
+    faulty = _recall(detector, [damage(kind, cell.read()) for cell in bad])
+    assert faulty < healthy - 0.1
+    if kind == "defocus":
+        assert faulty < 0.5
+
+
+def test_a_fault_is_done_the_same_way_every_time(bad: Sequence[Cell]) -> None:
+    """So that the same seed gives the same report."""
+    for kind in FAULTS:
+        assert np.array_equal(damage(kind, bad[0].read()), damage(kind, bad[0].read()))
+
+
+def test_the_model_proved_less_than_it_does(detector: OnnxDetector, bad: Sequence[Cell]) -> None:
+    """The proven lower limit lies below the recall on held-out cells: otherwise a healthy demo would page."""
+    assert detector.contract.validation["defective"].lower < _recall(detector, [decode(cell.read()) for cell in bad])
