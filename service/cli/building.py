@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from service import settings as settings_file
 from service.drawing import DrawPolicies, audit_key
@@ -195,7 +196,8 @@ class LateLedger:
         return self._opened().line_state()
 
 
-def monitor(settings: Settings, reader: LedgerReader, thresholds: WatchedThresholds) -> Monitor:
+def monitor(reader: LedgerReader, thresholds: WatchedThresholds) -> Monitor:
+    """On the clock of this machine."""
     return Monitor(reader, thresholds, time.time)
 
 
@@ -204,26 +206,89 @@ def ledger_metrics(settings: Settings) -> CollectorRegistry:
     from exporters.serving import snapshot_metrics
 
     thresholds = WatchedThresholds(settings.thresholds)
-    return snapshot_metrics(monitor(settings, LateLedger(settings.ledger), thresholds).snapshot, thresholds)
+    return snapshot_metrics(monitor(LateLedger(settings.ledger), thresholds).snapshot, thresholds)
 
 
 @contextmanager
 def station_app(settings: Settings) -> Iterator[FastAPI]:
-    """The station's application over its own connection to the ledger."""
-    raise NotImplementedError
-    yield
+    """The station's application over its own connections to the ledger: labels in, pages out."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    from exporters.station import StationMetrics
+    from service.ledger.groups import GroupCommit
+    from service.ledger.images import FolderImages
+    from service.ledger.store import open_ledger
+    from service.station.app import create_app
+    from service.station.deps import Deps
+
+    thresholds = WatchedThresholds(settings.thresholds)
+    registry = CollectorRegistry()
+    with closing(open_ledger(settings.ledger, time.time)) as ledger, closing(GroupCommit(ledger)) as labels:
+        yield create_app(
+            Deps(
+                ledger=ledger,
+                labels=labels,
+                images=FolderImages(settings.images.folder, settings.images.ring),
+                monitor=monitor(ledger, thresholds),
+                threshold=lambda line, defect, kinds: thresholds().line(line).row(defect, kinds).recall.page,
+                heatmap=heatmaps(settings),
+                metrics=lambda: generate_latest(registry),
+                clock=time.time,
+                meter=StationMetrics(registry),
+                open_on_loopback=settings.station.open_on_loopback,
+            )
+        )
+
+
+def heatmaps(settings: Settings) -> Callable[[bytes], bytes | None]:
+    """Draws where the model of line.yaml looks; it is loaded when somebody first asks, on the CPU and one thread."""
+    from functools import cache
+
+    from service.images import decode, encode
+    from service.model.detector import CPU, OnnxDetector, overlaid
+
+    loaded = cache(lambda: OnnxDetector(settings.model, (CPU,), 1))
+
+    def heatmap(picture: bytes) -> bytes | None:
+        image = decode(picture)
+        found = loaded().heatmap(image)
+        return None if found is None else encode(overlaid(image, found))
+
+    return heatmap
 
 
 def checked(settings: Settings) -> Iterator[str]:
-    """One line for each thing that is in order; raises InvalidInput at the first that is not."""
+    """One line for each thing that is in order; raises InvalidInput at the first that is not. Starts and writes nothing."""
+    from prometheus_client import CollectorRegistry
+
+    from exporters.worker import WorkerMeter
+    from service.cameras import open_camera
+    from service.cameras.options import redacted
+    from service.cli.datasets import play
+    from service.ledger.sqlite import NotYet
+    from service.ledger.store import schema_version
+    from service.releases import open_release
+
     thresholds = WatchedThresholds(settings.thresholds)
-    yield f"thresholds  {settings.thresholds} version {thresholds().version}"
-    model = detector(settings)
-    info = model.info
-    missing = set(thresholds().line(settings.line).defects) - set(info.decision_thresholds)
-    if missing:
+    yield f"thresholds  {settings.thresholds}, version {thresholds().version}"
+    info = detector(settings).info
+    unknown = set(thresholds().line(settings.line).defects) - set(info.decision_thresholds)
+    if unknown:
         raise InvalidInput(
-            f"{settings.thresholds}: lines.{settings.line}.defects.{min(missing)}: the model knows no such defect; "
+            f"{settings.thresholds}: lines.{settings.line}.defects.{min(unknown)}: the model knows no such defect; "
             f"it knows {', '.join(info.decision_thresholds)}"
         )
     yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}"
+    meter = WorkerMeter(settings.line, CollectorRegistry())
+    for name, url in settings.cameras.items():
+        open_camera(
+            url, line=settings.line, name=name, meter=meter, clock=time.time, known=lambda _: {}, more={"dataset": play}
+        ).close()
+        yield f"camera      {name} {redacted(urlsplit(url))}"
+    for url in settings.releases:
+        open_release(url).close()
+        yield f"release     {redacted(urlsplit(url))}"
+    try:
+        yield f"ledger      {settings.ledger}, version {schema_version(settings.ledger)}"
+    except NotYet:
+        yield f"ledger      {settings.ledger}, to be made at the first start"

