@@ -200,7 +200,7 @@ class LineBook:
         found = []
         for defect in self.rows:
             threshold = rule.row(defect, len(defects)).recall.page
-            if threshold is None:
+            if threshold is None or not closed:
                 continue
             if defect not in self._meters:
                 self._meters[defect] = Meter(defect, self.good, threshold, rule.audit.budget)

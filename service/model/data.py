@@ -20,7 +20,7 @@ from service.errors import InvalidInput
 
 RUN: Final = 60
 """Cells that stay together: about a module's worth."""
-SHARES: Final = {"train": 0.5, "validation": 0.25, "heldout": 0.25}
+DEAL: Final = ("train", "train", "validation", "heldout")
 SPLIT_SEED: Final = 1
 
 
@@ -59,17 +59,23 @@ def cells() -> tuple[Cell, ...]:
 
 
 def split() -> dict[str, list[Cell]]:
-    """{train, validation, heldout}: runs of neighbouring cells, dealt out by a fixed seed."""
+    """{train, validation, heldout}: runs of neighbouring cells, dealt out by a fixed seed.
+
+    Runs that are alike in kind and in their share of defects are dealt together, so that the parts resemble each other.
+    """
     every = cells()
     runs = [every[first : first + RUN] for first in range(0, len(every), RUN)]
-    Random(SPLIT_SEED).shuffle(runs)
-    parts: dict[str, list[Cell]] = {}
-    start, upto = 0, 0.0
-    for name, share in SHARES.items():
-        upto += share
-        end = round(upto * len(runs))
-        parts[name] = [cell for run in runs[start:end] for cell in run]
-        start = end
+    runs.sort(
+        key=lambda run: (
+            sum(cell.kind == "mono" for cell in run) / len(run),
+            sum(cell.defective for cell in run) / len(run),
+        )
+    )
+    dice = Random(SPLIT_SEED)
+    parts: dict[str, list[Cell]] = {name: [] for name in DEAL}
+    for first in range(0, len(runs), len(DEAL)):
+        for name, run in zip(dice.sample(DEAL, len(DEAL)), runs[first : first + len(DEAL)], strict=False):
+            parts[name] += run
     return parts
 
 

