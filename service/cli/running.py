@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
 def up(config: Config = DEFAULT) -> None:
     """Run worker, station and exporter, and start again what dies."""
     settings = building.settings(config)
+    for _ in building.checked(settings):
+        pass  # nothing is started that could not run
     building.check_addresses(settings)
     with building.until_signalled() as stopping:
         supervisor = Supervisor(building.processes(config))

@@ -51,6 +51,9 @@ def open_file(url: URL, read_only: bool) -> Engine:
         except OSError as error:
             raise InvalidInput(f"ledger {path}: the folder cannot be made: {error.strerror}") from error
     elif not path.exists():
+        above = next(folder for folder in path.parents if folder.exists())
+        if not above.is_dir():
+            raise InvalidInput(f"{path}: {above} is a file, not a folder")
         raise NotYet(f"{path}: there is no ledger yet; the worker or the station creates it")
     mode = "ro" if read_only else "rwc"
 

@@ -94,7 +94,7 @@ def test_a_bad_camera_is_refused_by_name(run: Run, command: str, url: str) -> No
 @pytest.mark.parametrize("command", ["check", "worker"])
 def test_a_bad_release_is_refused(run: Run, command: str) -> None:
     """An unknown scheme."""
-    _assert_one_line(run(command, releases=["smoke://signal"]), "smoke://signal")
+    _assert_one_line(run(command, releases=["smoke://signal"]), "smoke", "webhook")
 
 
 @pytest.mark.parametrize(
