@@ -70,13 +70,17 @@ class Demo:
     def metrics(self) -> str:
         return httpx.get(f"http://{self.exporter}/metrics", timeout=10).text
 
-    def parts(self) -> int:
-        """Parts inspected so far, as the exporter says."""
+    def value(self, series: str) -> float:
+        """The sum of the exporter's samples that begin so; 0 while it does not answer."""
         try:
             lines = self.metrics().splitlines()
         except httpx.HTTPError:
-            return 0
-        return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith("redrabbit_parts_total{"))
+            return 0.0
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series))
+
+    def parts(self) -> int:
+        """Parts inspected so far."""
+        return int(self.value("redrabbit_parts_total{"))
 
 
 @contextmanager
