@@ -17,7 +17,6 @@ from service.thresholds import BUILT_IN
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
 RULES = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "deploy/prometheus/rules").glob("*.yml"))
-GOLDEN = (ROOT / "tests/golden/metrics.prom").read_text(encoding="utf-8")
 
 
 def _commands(group: Any, prefix: str = "") -> set[str]:
@@ -59,7 +58,8 @@ def test_every_threshold_is_documented() -> None:
 
 def test_every_metric_is_documented_and_the_other_way_round() -> None:
     """The table of metrics is the golden file's list of families."""
-    families = set(re.findall(r"^# TYPE (redrabbit_[a-z_]+) ", GOLDEN, re.MULTILINE))
+    golden = (ROOT / "tests/golden/metrics.prom").read_text(encoding="utf-8")
+    families = set(re.findall(r"^# TYPE (redrabbit_[a-z_]+) ", golden, re.MULTILINE))
     section = REFERENCE.partition("## Metrics")[2].partition("## Alerts")[0]
     assert set(re.findall(r"^\| `(redrabbit_[a-z_]+)[{`]", section, re.MULTILINE)) == families
 

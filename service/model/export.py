@@ -14,7 +14,7 @@ from service.images import decode
 from service.model import data as elpv
 from service.model.contract import KEY, Contract, fit
 from service.model.detector import CPU, OnnxDetector
-from service.model.train import DEFECTIVE, restore
+from service.model.train import DEFECTIVE, WISHED_RECALL, restore
 from service.quality.recall import proportion
 from service.records import Estimate
 
@@ -129,7 +129,7 @@ Says of an electroluminescence picture of a solar cell whether it is `good` or `
 * **Data** ELPV, {len(elpv.cells())} cells (CC BY-NC-SA 4.0): {split}. Runs of {elpv.RUN} neighbouring cells stay together, as cells of one
   module are alike. Training and validation data have the digest `{contract.data}`.
 * **Decision threshold** {threshold:g} on the score of `defective`, after calibration by temperature {contract.temperature:.3f}: chosen on the
-  validation cells on which the labellers agreed, to catch 90 % of their defects.
+  validation cells on which the labellers agreed, to catch {WISHED_RECALL:.0%} of their defects.
 * **Proven** on those cells: recall {proven.caught}/{proven.of}, at least {proven.lower:.4f} (95 %, two-sided Clopper-Pearson). The demo pages below that.
 
 *Certain* are cells whose defect probability is 0 or 1 in the data set; *all* counts 1/3 as good and 2/3 as defective.

@@ -129,10 +129,6 @@ class Model(nn.Module):
 
 
 def normalised(images: Tensor) -> Tensor:
-    """uint8 (N, h, w, 1) -> float (N, 3, h, w): each picture at the mean and contrast that the trunk knows, as modules differ
-    in how brightly they glow. Contrast is not raised without end: a dark picture stays poor."""
-    grey = images.to(torch.float32)
-    mean = grey.mean((1, 2, 3), keepdim=True)
-    spread = (grey - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
-    even = (grey - mean) / (2.0 * spread.clamp(min=16.0))
-    return even.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+    """uint8 (N, h, w, 1) -> float (N, 3, h, w) in [-1, 1], as the trunk was trained."""
+    grey = (images.to(torch.float32) - 127.0) / 128.0
+    return grey.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
