@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from queue import Empty, Queue
-from threading import Thread
+from threading import Condition, Thread
 from typing import Protocol
 
 from service.errors import LedgerUnavailable
 from service.ports import LabelReceipt
 from service.records import Label
 
-GROUPS_AT_ONCE = 256
+MOST_WAITING = 256
+"""Callers; they are one transaction. Whoever comes on top is turned away rather than kept in memory."""
 
 Waiting = tuple[Sequence[Label], str, "Future[Sequence[LabelReceipt]]"]
 
@@ -26,38 +26,46 @@ class GroupCommit:
 
     def __init__(self, ledger: GroupLedger) -> None:
         self._ledger = ledger
-        self._waiting: Queue[Waiting | None] = Queue()
+        self._waiting: list[Waiting] = []
+        self._closing = False
+        self._changed = Condition()
         self._thread = Thread(target=self._run, name="labels", daemon=True)
         self._thread.start()
 
     def add_labels(self, labels: Sequence[Label], client: str = "") -> Sequence[LabelReceipt]:
-        """Returns once these labels are durable; raises what kept the group from being so."""
-        if not self._thread.is_alive():
-            raise LedgerUnavailable("the station is ending; ask again")
+        """Returns once these labels are durable; raises what kept the group from being so.
+
+        LedgerUnavailable at once when too many wait already or `close` was called.
+        """
         done: Future[Sequence[LabelReceipt]] = Future()
-        self._waiting.put((labels, client, done))
+        with self._changed:
+            if self._closing:
+                raise LedgerUnavailable("the station is ending; ask again")
+            if len(self._waiting) >= MOST_WAITING:
+                raise LedgerUnavailable(f"{MOST_WAITING} requests wait for the disk already; ask again")
+            self._waiting.append((labels, client, done))
+            self._changed.notify()
         return done.result()
 
     def close(self) -> None:
         """Commits what waits, then ends."""
-        self._waiting.put(None)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        ending = False
-        while not ending:
-            group = [self._waiting.get()]
-            while group[-1] is not None and len(group) < GROUPS_AT_ONCE:
-                try:
-                    group.append(self._waiting.get_nowait())
-                except Empty:
-                    break
-            ending = group[-1] is None
-            self._commit([one for one in group if one is not None])
+        while group := self._gathered():
+            self._commit(group)
+
+    def _gathered(self) -> list[Waiting]:
+        """All who wait; none only at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            group, self._waiting = self._waiting, []
+            return group
 
     def _commit(self, group: Sequence[Waiting]) -> None:
-        if not group:
-            return
         try:
             receipts = self._ledger.add_label_groups([(labels, client) for labels, client, _ in group])
         except BaseException as error:  # noqa: BLE001 - every caller raises it: the thread goes on for those who come later

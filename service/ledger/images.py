@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,14 +14,18 @@ from pathlib import Path
 from threading import Lock
 
 from service.errors import LedgerUnavailable
+from service.ports import Clock
+
+ABANDONED = 600.0
+"""Seconds. No file is written for so long: who began an unfinished one of this age was killed."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class FolderImages:
-    """Fulfils ports.ImageStore. Two processes may share the folder; one of them writes."""
+    """Fulfils ports.ImageStore. Any thread may call it. Processes may share the folder; one of them writes the ring."""
 
-    def __init__(self, folder: Path, ring_bytes: int) -> None:
+    def __init__(self, folder: Path, ring_bytes: int, clock: Clock = time.time) -> None:
         self._kept = folder / "kept"
         self._ring = folder / "ring"
         self._unfinished = folder / "unfinished"
@@ -29,14 +34,20 @@ class FolderImages:
         self._oldest_first: OrderedDict[str, int] | None = None
         self._size = 0
         self._folders: set[Path] = set()
+        for leftover in self._unfinished.glob("*"):
+            with suppress(OSError):  # gone meanwhile, or not ours to remove: a reader may lack the right
+                if clock() - leftover.stat().st_mtime > ABANDONED:  # a younger one may be another process's at work
+                    leftover.unlink()
 
     def keep(self, content: bytes) -> str:
         """Durable when it returns: file and folder entry are synced. Raises LedgerUnavailable, and leaves no half file."""
         digest = sha256(content).hexdigest()
         file = self._file(self._kept, digest)
-        with _unavailable(file):
+        with self._lock, _unavailable(file):
+            self._make(file.parent, durable=True)
             if not file.exists():
                 self._write(file, content, durable=True)
+            _sync(file.parent)  # of one that is there too: whoever put it there may have died before this
         return digest
 
     def ring(self, content: bytes) -> str:
@@ -45,11 +56,13 @@ class FolderImages:
         file = self._file(self._ring, digest)
         with self._lock, _unavailable(file):
             there = self._remembered()
-            if digest not in there:
+            try:
+                os.utime(file)  # its age is that of the last time it was seen, after a restart too
+            except FileNotFoundError:
+                self._make(file.parent, durable=False)
                 self._write(file, content, durable=False)
-                there[digest] = len(content)
-                self._size += len(content)
-            there.move_to_end(digest)
+            self._size += len(content) - there.pop(digest, 0)
+            there[digest] = len(content)
             while self._size > self._ring_bytes and len(there) > 1:
                 oldest, size = there.popitem(last=False)
                 self._size -= size
@@ -71,7 +84,6 @@ class FolderImages:
 
     def _write(self, file: Path, content: bytes, durable: bool) -> None:
         """Written beside and renamed: whoever finds the name finds all of it."""
-        self._make(file.parent, durable)
         descriptor, name = tempfile.mkstemp(dir=self._unfinished)
         try:
             with os.fdopen(descriptor, "wb") as unfinished:
@@ -84,16 +96,11 @@ class FolderImages:
             self._folders.clear()  # should they have gone, the next try makes them again
             Path(name).unlink(missing_ok=True)
             raise
-        if durable:
-            _sync(file.parent)
 
     def _make(self, folder: Path, durable: bool) -> None:
         if folder in self._folders:
             return
-        if not self._folders:
-            self._unfinished.mkdir(parents=True, exist_ok=True)
-            for leftover in self._unfinished.iterdir():  # of a process that was killed; there is one writer
-                leftover.unlink(missing_ok=True)
+        self._unfinished.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         if durable:
             _sync(folder.parent)

@@ -45,6 +45,8 @@ def open_file(url: URL, read_only: bool) -> Engine:
     if not url.database or url.database == ":memory:" or url.query:
         raise InvalidInput(f"{url}: expected the path of a file, as in sqlite:///ledger.db")
     path = Path(url.database).absolute()
+    if path.is_dir():
+        raise InvalidInput(f"ledger {path}: a folder; expected a ledger or no file")
     if not read_only:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

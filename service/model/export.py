@@ -15,7 +15,7 @@ from service.model import data as elpv
 from service.model.contract import KEY, Contract, fit
 from service.model.detector import CPU, OnnxDetector
 from service.model.train import DEFECTIVE, WISHED_RECALL, restore
-from service.quality.recall import proportion
+from service.quality.confusion import Confusion
 from service.records import Estimate
 
 try:
@@ -23,7 +23,7 @@ try:
     import torch
     from sklearn.metrics import roc_auc_score
 
-    from service.model.network import Head, Model, Trunk
+    from service.model.network import CLASSES, Head, Model, Trunk
 except ImportError as error:
     raise InvalidInput(f"export needs {error.name}; expected `pip install 'redrabbit[train]'`") from error
 
@@ -116,6 +116,7 @@ def _card(name: str, contract: Contract, detector: OnnxDetector, validation: NDA
         for certain in (True, False)
         for line in _rows(part, certain, parts[part], scores, threshold)
     ]
+    matrix = _confusion(True, parts["heldout"], figures["heldout"], threshold)
     proven = contract.validation[DEFECTIVE]
     split = ", ".join(f"{len(cells)} {part}" for part, cells in parts.items())
     return f"""# {contract.name}
@@ -138,6 +139,10 @@ Says of an electroluminescence picture of a solar cell whether it is `good` or `
 |---|---|---|---|---|---|
 {chr(10).join(rows)}
 
+The held-out cells whose label is certain, in counts:
+
+{matrix.table()}
+
 Each figure with its 95 % Clopper-Pearson interval. They hold for the data set's share of defects; on a line with fewer the
 precision is lower. The threshold was chosen on the validation cells, so their recall is no news; the held-out ones chose nothing.
 
@@ -153,22 +158,27 @@ Licence: CC BY-NC-SA 4.0, as its data; see LICENSE beside it.
 """
 
 
+def _confusion(certain: bool, cells: Sequence[elpv.Cell], scores: NDArray[np.float32], threshold: float) -> Confusion:
+    chosen = [(score, cell) for score, cell in zip(scores, cells, strict=True) if cell.certain or not certain]
+    return Confusion.of(
+        CLASSES,
+        [CLASSES[cell.defective] for _, cell in chosen],
+        [CLASSES[int(score >= threshold)] for score, _ in chosen],
+    )
+
+
 def _rows(
     part: str, certain: bool, cells: Sequence[elpv.Cell], scores: NDArray[np.float32], threshold: float
 ) -> list[str]:
-    chosen = [(float(s), cell.defective) for s, cell in zip(scores, cells, strict=True) if cell.certain or not certain]
-    counts = {(actual, predicted): 0 for actual in (True, False) for predicted in (True, False)}
-    for score, defective in chosen:
-        counts[defective, score >= threshold] += 1
-    area = roc_auc_score([defective for _, defective in chosen], [score for score, _ in chosen])
+    matrix = _confusion(certain, cells, scores, threshold)
+    chosen = [(cell.defective, score) for score, cell in zip(scores, cells, strict=True) if cell.certain or not certain]
+    area = roc_auc_score(*zip(*chosen, strict=True))
     name = f"{part}, {'certain' if certain else 'all'}"
     return [
-        f"| {name} | {len(chosen)} | {label} | {_interval(counts[kind, kind], counts[not kind, kind])} "
-        f"| {_interval(counts[kind, kind], counts[kind, not kind])} | {area:.3f} |"
-        for label, kind in (("defective", True), ("good", False))
+        f"| {name} | {len(chosen)} | {label} | {_text(matrix.precision(label))} | {_text(matrix.recall(label))} | {area:.3f} |"
+        for label in reversed(CLASSES)
     ]
 
 
-def _interval(hits: int, rest: int) -> str:
-    share: Estimate = proportion(hits, hits + rest)
-    return f"{hits / (hits + rest):.3f} [{share.lower:.3f}, {share.upper:.3f}]"
+def _text(share: Estimate) -> str:
+    return f"{share.point:.3f} [{share.lower:.3f}, {share.upper:.3f}]"
