@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from service.images import decode
 
 from service.demo.inspectors import SimulatedInspectors
 from service.demo.parts import Production
 from service.demo.report import Pages, Tally, moment, report
 from service.drawing import DrawPolicies
+from service.images import decode
 from service.inspection import Inspection
 from service.monitor import Monitor
 from service.ports import LabelLedger, PartLedger

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from service.quality.buckets import Bucket
 from service.quality.recall import POINT_NEEDS_MISSES, estimate, proportion, state
 from service.records import Estimate, State, WindowQuality
-from service.thresholds import Window
 
 NO_CLOSED_BUCKET = "no closed bucket in the window yet: labels have not had time to arrive"
 
 
-def in_window(closed: Sequence[Bucket], window: Window, as_of: float) -> int:
+class Span(Protocol):
+    """A window: the newest `parts`, or those of the last `hours`; the other one is None."""
+
+    @property
+    def parts(self) -> int | None: ...
+
+    @property
+    def hours(self) -> float | None: ...
+
+
+def in_window(closed: Sequence[Bucket], window: Span, as_of: float) -> int:
     """Index of the first of `closed` (oldest first) that lies in the window, seen as of now; len(closed) when none does."""
     first, parts = len(closed), 0
     while first > 0:
