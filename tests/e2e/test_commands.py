@@ -1,0 +1,106 @@
+"""The small commands, as a user types them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from service.cli import app
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a command over a line.yaml whose ledger does not exist yet."""
+    (tmp_path / "thresholds.yaml").write_text("defaults: {}\n")
+    config = tmp_path / "line.yaml"
+    config.write_text(f"line: a\nmodel: m.onnx\ncameras: {{left: 'folder://{tmp_path}'}}\n")
+
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "service.cli", *words, "--config", str(config)]
+        return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+
+    return command
+
+
+def _paths(group: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    commands = getattr(group, "commands", None)
+    if commands is None:
+        return [path]
+    return [path, *(found for name, command in commands.items() for found in _paths(command, (*path, name)))]
+
+
+@pytest.mark.parametrize("words", _paths(typer.main.get_command(app)), ids=" ".join)
+def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
+    """--help, with a sentence and every option."""
+    done = CliRunner().invoke(app, [*words, "--help"])
+    assert done.exit_code == 0 and "Usage:" in done.stdout
+    assert len(done.stdout.splitlines()[2].strip()) > 10, done.stdout
+
+
+def test_a_ledger_is_made_once(run: Run) -> None:
+    """The second time there is nothing to do."""
+    assert run("ledger", "migrate").stdout == run("ledger", "migrate").stdout != ""
+
+
+def test_a_token_is_shown_once_and_can_be_ended(run: Run) -> None:
+    """The list has the name and the role and never the secret."""
+    secret = run("token", "add", "ines", "--role", "inspector", "--line", "a", "--expires-in", "12h").stdout.strip()
+    assert secret.startswith("rr_") and len(secret) > 40
+    listed = run("token", "list").stdout
+    assert "ines" in listed and "inspector" in listed and "good" in listed and secret not in listed
+    assert run("token", "revoke", "ines").returncode == 0
+    assert "revoked" in run("token", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("token", "add", "x", "--role", "king"), "king"),
+        (("token", "add", "x", "--role", "admin", "--expires-in", "12"), "12"),
+        (("token", "revoke", "nobody"), "nobody"),
+        (("token", "list"), "no ledger"),
+        (("labels", "import", "none.csv"), "none.csv"),
+        (("labels", "export", "out.csv"), "no ledger"),
+    ],
+)
+def test_bad_input_gets_one_line(run: Run, words: tuple[str, ...], expected: str) -> None:
+    """And status 2."""
+    if words[0] == "token" and words[1] == "revoke":
+        run("ledger", "migrate")
+    done = run(*words)
+    assert done.returncode == 2 and expected in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_labels_without_a_model_are_refused_by_line(run: Run, tmp_path: Path) -> None:
+    """The file's line stands before the reason; the status says that not all went in."""
+    (tmp_path / "labels.csv").write_text("part_id,label,inspector\np1,good,ines\n")
+    done = run("labels", "import", "labels.csv")
+    assert done.returncode == 1
+    assert "labels.csv, line 2: " in done.stderr and "1 refused" in done.stdout
+
+
+def test_an_empty_ledger_exports_a_head(run: Run, tmp_path: Path) -> None:
+    """Nothing half-written is left beside it."""
+    run("ledger", "migrate")
+    done = run("labels", "export", "out.csv")
+    assert done.returncode == 0 and "0 labels" in done.stdout
+    assert (tmp_path / "out.csv").read_text().startswith("part_id,label")
+    assert list(tmp_path.glob("*.unfinished")) == []
+
+
+def test_the_version_is_the_packages() -> None:
+    """One place says it."""
+    from importlib.metadata import version
+
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"redrabbit {version('redrabbit')}"
