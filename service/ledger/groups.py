@@ -11,9 +11,6 @@ from service.errors import LedgerUnavailable
 from service.ports import LabelReceipt
 from service.records import Label
 
-MOST_WAITING = 256
-"""Callers; they are one transaction. Whoever comes on top is turned away rather than kept in memory."""
-
 Waiting = tuple[Sequence[Label], str, "Future[Sequence[LabelReceipt]]"]
 
 
@@ -22,10 +19,11 @@ class GroupLedger(Protocol):
 
 
 class GroupCommit:
-    """Fulfils ports.LabelLedger. While one transaction is being synced the next one gathers."""
+    """Fulfils ports.LabelLedger. While one transaction is being synced the next one gathers: at most `most` callers."""
 
-    def __init__(self, ledger: GroupLedger) -> None:
+    def __init__(self, ledger: GroupLedger, most: int = 256) -> None:
         self._ledger = ledger
+        self._most = most
         self._waiting: list[Waiting] = []
         self._closing = False
         self._changed = Condition()
@@ -41,8 +39,8 @@ class GroupCommit:
         with self._changed:
             if self._closing:
                 raise LedgerUnavailable("the station is ending; ask again")
-            if len(self._waiting) >= MOST_WAITING:
-                raise LedgerUnavailable(f"{MOST_WAITING} requests wait for the disk already; ask again")
+            if len(self._waiting) >= self._most:
+                raise LedgerUnavailable(f"{self._most} requests wait for the disk already; ask again")
             self._waiting.append((labels, client, done))
             self._changed.notify()
         return done.result()

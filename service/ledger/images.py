@@ -33,7 +33,7 @@ class FolderImages:
         self._lock = Lock()
         self._oldest_first: OrderedDict[str, int] | None = None
         self._size = 0
-        self._folders: set[Path] = set()
+        self._synced: set[Path] = set()
         for leftover in self._unfinished.glob("*"):
             with suppress(OSError):  # gone meanwhile, or not ours to remove: a reader may lack the right
                 if clock() - leftover.stat().st_mtime > ABANDONED:  # a younger one may be another process's at work
@@ -44,7 +44,7 @@ class FolderImages:
         digest = sha256(content).hexdigest()
         file = self._file(self._kept, digest)
         with self._lock, _unavailable(file):
-            self._make(file.parent, durable=True)
+            self._make(file.parent)
             if not file.exists():
                 self._write(file, content, durable=True)
             _sync(file.parent)  # of one that is there too: whoever put it there may have died before this
@@ -59,7 +59,7 @@ class FolderImages:
             try:
                 os.utime(file)  # its age is that of the last time it was seen, after a restart too
             except FileNotFoundError:
-                self._make(file.parent, durable=False)
+                file.parent.mkdir(parents=True, exist_ok=True)
                 self._write(file, content, durable=False)
             self._size += len(content) - there.pop(digest, 0)
             there[digest] = len(content)
@@ -84,6 +84,7 @@ class FolderImages:
 
     def _write(self, file: Path, content: bytes, durable: bool) -> None:
         """Written beside and renamed: whoever finds the name finds all of it."""
+        self._unfinished.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self._unfinished)
         try:
             with os.fdopen(descriptor, "wb") as unfinished:
@@ -93,19 +94,18 @@ class FolderImages:
                     os.fsync(unfinished.fileno())
             Path(name).replace(file)
         except BaseException:
-            self._folders.clear()  # should they have gone, the next try makes them again
             Path(name).unlink(missing_ok=True)
             raise
 
-    def _make(self, folder: Path, durable: bool) -> None:
-        if folder in self._folders:
-            return
-        self._unfinished.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        if durable:
+    def _make(self, folder: Path) -> None:
+        """The folder is there, and will be after a power loss."""
+        if not folder.is_dir():
+            self._synced.discard(folder)  # somebody removed it
+            folder.mkdir(parents=True, exist_ok=True)
+        if folder not in self._synced:
             _sync(folder.parent)
             _sync(folder.parent.parent)
-        self._folders.add(folder)
+            self._synced.add(folder)
 
     def _remembered(self) -> OrderedDict[str, int]:
         """The ring by age, read from the disk at first use."""

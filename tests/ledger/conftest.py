@@ -1,0 +1,52 @@
+"""Every test of the contract runs over every store: another one is another entry in STORES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine
+
+from service.ledger.store import SqlLedger, open_ledger
+from tests.ledger.rows import Ticking
+
+STORES: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder}/ledger.db"}
+"""By scheme: where a store that nobody has made yet is, given an empty folder of this test."""
+
+Opener = Callable[..., SqlLedger]
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+def clock() -> Ticking:
+    return Ticking()
+
+
+@pytest.fixture
+def opened(url: str, clock: Ticking) -> Iterator[Opener]:
+    """Opens the store as one more process would; closed after the test."""
+    with ExitStack() as stack:
+
+        def more(clock: Callable[[], float] = clock, read_only: bool = False) -> SqlLedger:
+            return stack.enter_context(closing(open_ledger(url, clock, read_only=read_only)))
+
+        yield more
+
+
+@pytest.fixture
+def ledger(opened: Opener) -> SqlLedger:
+    return opened()
+
+
+@pytest.fixture
+def database(ledger: SqlLedger, url: str) -> Iterator[Engine]:
+    """The store as somebody sees it who goes round the ledger."""
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
