@@ -64,7 +64,7 @@ def _crowd(pool: ThreadPoolExecutor, commit: GroupCommit, gate: Gate) -> Answers
     """32 clients at a closed gate: one is being committed, and as many wait as may. One more shows that they do."""
     answers = [pool.submit(commit.add_labels, [label("p-0")], "c0")]
     assert gate.reached.wait(60)
-    more = [pool.submit(commit.add_labels, [label(f"p-{n}"), label("q")], f"c{n}") for n in range(1, WAITING + 2)]
+    more = [pool.submit(commit.add_labels, [label(f"p-{n}"), label(f"q-{n}")], f"c{n}") for n in range(1, WAITING + 2)]
     (turned_away,) = wait(more, 60, FIRST_COMPLETED).done
     with pytest.raises(LedgerUnavailable, match="31 requests wait for the disk already"):
         turned_away.result()
