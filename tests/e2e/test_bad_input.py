@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from service.cli.demo import MODEL
-from tests.e2e.demo import free_port
+from tests.servers import free_port
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

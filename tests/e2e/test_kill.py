@@ -12,7 +12,8 @@ from threading import Event, Thread
 import httpx
 
 from service.ledger.store import open_ledger
-from tests.e2e.demo import Demo, running, until
+from tests.e2e.demo import Demo, running
+from tests.servers import until
 
 
 class Inspector(Thread):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from tests.e2e.demo import Demo, running, until
-from tests.servers import Stack
+from tests.e2e.demo import Demo, running
+from tests.servers import Stack, until
 
 PAGE = "DefectRecallBelowThreshold"
 
@@ -25,21 +23,13 @@ def _stack(make: Callable[..., Stack], demo: Demo) -> Stack:
     )
 
 
-def _names(stack: Stack) -> set[str]:
-    return {alert["labels"]["alertname"] for alert in stack.receiver.alerts}
-
-
-def _named(stack: Stack, name: str) -> dict[str, Any]:
-    return next(alert for alert in stack.receiver.alerts if alert["labels"]["alertname"] == name)
-
-
 def test_a_camera_out_of_focus_reaches_the_pager(tmp_path: Path, prometheus_stack: Callable[..., Stack]) -> None:
     """The demo with a fault: the page arrives, names line and defect, and says where the runbook is."""
     with running(tmp_path / "home", "--rate", "60", "--prevalence", "0.2", "--fault", "defocus@0") as demo:
         stack = _stack(prometheus_stack, demo)
-        until(lambda: PAGE in _names(stack), "the page", patience=150)
-        page = _named(stack, PAGE)
-    assert page["status"] == "firing"
+        until(lambda: stack.receiver.named(PAGE), "the page", patience=150)
+        page = stack.receiver.named(PAGE)
+    assert page is not None
     assert page["labels"]["line"] == "el-cells"
     assert page["labels"]["defect"] == "defective"
     assert page["labels"]["severity"] == "page"
@@ -53,15 +43,15 @@ def test_a_healthy_line_pages_nobody_and_a_stopped_worker_does(
     """Many closed buckets without a page; then the worker is stopped and stays stopped."""
     with running(tmp_path / "home", "--rate", "60", "--prevalence", "0.2") as demo:
         stack = _stack(prometheus_stack, demo)
-        until(lambda: demo.value("redrabbit_closed_buckets{") >= 15, "fifteen closed buckets", patience=150)
-        assert "Watchdog" in _names(stack), "nothing reaches the receiver at all"
-        assert not _names(stack) & {PAGE, "WorkerDown", "ExporterDown", "CameraDown", "LedgerUnavailable"}
+        until(lambda: demo.value("redrabbit_closed_buckets") >= 15, "fifteen closed buckets", patience=150)
+        assert "Watchdog" in stack.receiver.names(), "nothing reaches the receiver at all"
+        assert not stack.receiver.names() & {PAGE, "WorkerDown", "ExporterDown", "CameraDown", "LedgerUnavailable"}
         worker = demo.pid("worker")
         assert worker is not None
         os.kill(worker, signal.SIGSTOP)
         try:
-            until(lambda: "WorkerDown" in _names(stack), "the page of the stopped worker", patience=150)
+            until(lambda: stack.receiver.named("WorkerDown"), "the page of the stopped worker", patience=150)
         finally:
             os.kill(worker, signal.SIGCONT)
-        time.sleep(0.5)
-    assert _named(stack, "WorkerDown")["labels"]["severity"] == "page"
+    down = stack.receiver.named("WorkerDown")
+    assert down is not None and down["labels"]["severity"] == "page"

@@ -1,0 +1,167 @@
+"""Real Prometheus and Alertmanager on free loopback ports, and a receiver that keeps what would have reached the pager."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def program(name: str) -> str:
+    """The path of a server's program; the test fails, and says how to get it, where it is missing."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(f"{name} is missing: apt-get install --no-install-recommends prometheus prometheus-alertmanager")
+    return found
+
+
+def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Waits until the condition holds; fails with what was waited for."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
+        time.sleep(0.1)
+
+
+class Receiver:
+    """Stands where the pager would be. alerts: every alert that was ever sent, in order of arrival."""
+
+    def __init__(self) -> None:
+        self.alerts: list[dict[str, Any]] = []
+        alerts = self.alerts
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                alerts.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def names(self) -> set[str]:
+        return {alert["labels"]["alertname"] for alert in list(self.alerts)}
+
+    def named(self, name: str, status: str = "firing") -> dict[str, Any] | None:
+        """The first alert of that name and status that arrived."""
+        found = (a for a in list(self.alerts) if a["labels"]["alertname"] == name and a["status"] == status)
+        return next(found, None)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """prometheus, alertmanager: their URLs."""
+
+    receiver: Receiver
+    prometheus: str
+    alertmanager: str
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """An instant query's result."""
+        answer = httpx.get(f"{self.prometheus}/api/v1/query", params={"query": expression}, timeout=10).json()
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+
+@contextmanager
+def _running(command: Sequence[str], folder: Path, ready: str) -> Iterator[None]:
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+        try:
+            until(lambda: process.poll() is not None or _answers(ready), f"{ready} answers")
+            assert process.poll() is None, log.read_text()
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _alertmanager_config(receiver: Receiver) -> dict[str, Any]:
+    """The deployed configuration, quick, and with the receiver in the pager's place."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/alertmanager/alertmanager.yml").read_text())
+    for route in [config["route"], *config["route"]["routes"]]:
+        route |= {"group_wait": "0s", "group_interval": "1s"}
+    for one in config["receivers"]:
+        for webhook in one["webhook_configs"]:
+            webhook["url"] = f"http://{receiver.address}/"
+    return config
+
+
+def _prometheus_config(targets: Mapping[str, Sequence[str]], alertmanager: int) -> dict[str, Any]:
+    """The deployed configuration, quick, and with other targets."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager}"]
+    for job in config["scrape_configs"]:
+        job["static_configs"] = [{"targets": list(targets.get(job["job_name"], ()))}]
+    return config
+
+
+@contextmanager
+def stack(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[Stack]:
+    """targets: {job: [HOST:PORT]}, the jobs as in deploy/prometheus/prometheus.yml."""
+    own, watcher = free_port(), free_port()
+    with ExitStack() as opened:
+        receiver = Receiver()
+        opened.callback(receiver.close)
+        for name in ("prometheus", "alertmanager"):
+            (folder / name).mkdir(parents=True)
+        (folder / "alertmanager/config.yml").write_text(yaml.safe_dump(_alertmanager_config(receiver)))
+        (folder / "prometheus/prometheus.yml").write_text(yaml.safe_dump(_prometheus_config(targets, watcher)))
+        shutil.copytree(ROOT / "deploy/prometheus/rules", folder / "prometheus/rules")
+        alertmanager = [
+            program("prometheus-alertmanager"),
+            "--config.file=config.yml",
+            "--storage.path=data",
+            f"--web.listen-address=127.0.0.1:{watcher}",
+            "--cluster.listen-address=",
+        ]
+        opened.enter_context(_running(alertmanager, folder / "alertmanager", f"http://127.0.0.1:{watcher}/-/ready"))
+        prometheus = [
+            program("prometheus"),
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            f"--web.listen-address=127.0.0.1:{own}",
+        ]
+        opened.enter_context(_running(prometheus, folder / "prometheus", f"http://127.0.0.1:{own}/-/ready"))
+        yield Stack(receiver, f"http://127.0.0.1:{own}", f"http://127.0.0.1:{watcher}")
