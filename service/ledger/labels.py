@@ -15,6 +15,10 @@ from service.ledger.schema import Token, columns, labels, parts, tokens, values
 from service.ports import LabelReceipt
 from service.records import Label
 
+_THERE = select(parts.c.part_id)
+_LABELS = select(*columns(labels, Label)).order_by(labels.c.sequence)
+_TOKENS = select(*columns(tokens, Token))
+
 ROLES = ("inspector", "engineer", "admin", "scrape", "camera")
 
 
@@ -37,9 +41,8 @@ class Labels(Base):
         known: defaultdict[tuple[str, str], list[Label]] = defaultdict(list)
         rows: list[dict[str, Any]] = []
         with self._writer.begin() as connection:
-            there = {row.part_id for row in rows_of(connection, select(parts.c.part_id), parts.c.part_id, wanted)}
-            query = select(*columns(labels, Label)).order_by(labels.c.sequence)
-            for row in rows_of(connection, query, labels.c.part_id, wanted):
+            there = {row.part_id for row in rows_of(connection, _THERE, parts.c.part_id, wanted)}
+            for row in rows_of(connection, _LABELS, labels.c.part_id, wanted):
                 known[row.part_id, row.inspector].append(Label(*row))
             now = self._clock()
 
@@ -87,7 +90,7 @@ class Tokens(Base):
     def token(self, hash: str) -> Token | None:
         """The token in force with this hash: not revoked, not expired."""
         with self._reader.begin() as connection:
-            row = connection.execute(select(*columns(tokens, Token)).where(tokens.c.hash == hash)).one_or_none()
+            row = connection.execute(_TOKENS.where(tokens.c.hash == hash)).one_or_none()
         token = Token(*row) if row else None
         if token is None or token.revoked_at is not None:
             return None
@@ -96,7 +99,7 @@ class Tokens(Base):
     def tokens(self) -> Sequence[Token]:
         """All that were ever given, by name."""
         with self._reader.begin() as connection:
-            return [Token(*row) for row in connection.execute(select(*columns(tokens, Token)).order_by(tokens.c.name))]
+            return [Token(*row) for row in connection.execute(_TOKENS.order_by(tokens.c.name))]
 
     def revoke_token(self, name: str) -> None:
         """At once and for ever; again is no change. Raises InvalidInput for an unknown name."""

@@ -12,6 +12,8 @@ from service.ledger.base import Base, rows_of
 from service.ledger.schema import columns, draw_policies, heartbeats, models, parts, values
 from service.records import DrawPolicy, Heartbeat, ModelInForce, Verdict
 
+_VERDICTS = select(*columns(parts, Verdict))
+
 
 class Parts(Base):
     """Fulfils ports.PartLedger."""
@@ -22,8 +24,7 @@ class Parts(Base):
         A part id that is there already, or twice among `verdicts`, gives the verdict of record back in its place.
         """
         with self._writer.begin() as connection:
-            query = select(*columns(parts, Verdict))
-            found = rows_of(connection, query, parts.c.part_id, (verdict.part_id for verdict in verdicts))
+            found = rows_of(connection, _VERDICTS, parts.c.part_id, (verdict.part_id for verdict in verdicts))
             of_record = {verdict.part_id: verdict for verdict in (Verdict(*row) for row in found)}
             ordinals: dict[str, int] = {}
             rows: list[dict[str, Any]] = []

@@ -6,20 +6,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, exists, func, select, tuple_
 
 from service.ledger.base import AnyRow, Base, rows_of
 from service.ledger.schema import NOT_PASSED, columns, draw_policies, heartbeats, labels, models, parts
 from service.records import DrawPolicy, Heartbeat, Label, ModelInForce, RecordedLabel, RecordedVerdict, Verdict
 
-
-def _parts() -> Select[Any]:
-    return select(parts.c.sequence, parts.c.ordinal, parts.c.recorded_at, *columns(parts, Verdict))
-
-
-def _labels() -> Select[Any]:
-    query = select(labels.c.sequence, labels.c.recorded_at, labels.c.client, *columns(labels, Label))
-    return query.order_by(labels.c.sequence)
+# Written once: to put a statement together costs several times what SQLite takes to answer it.
+_PARTS = select(parts.c.sequence, parts.c.ordinal, parts.c.recorded_at, *columns(parts, Verdict))
+_KNOWN = select(parts.c.part_id, parts.c.captured_at)
+_LABELS = select(labels.c.sequence, labels.c.recorded_at, labels.c.client, *columns(labels, Label)).order_by(
+    labels.c.sequence
+)
+_IN_FORCE = (
+    select(*columns(models, ModelInForce))
+    .where(models.c.sequence.in_(select(func.max(models.c.sequence)).group_by(models.c.line, models.c.role)))
+    .order_by(models.c.line, models.c.role)
+)
+_NEWEST = select(draw_policies.c.line, func.max(draw_policies.c.number)).group_by(draw_policies.c.line)
+_POLICIES = (
+    select(*columns(draw_policies, DrawPolicy))
+    .where(tuple_(draw_policies.c.line, draw_policies.c.number).in_(_NEWEST))
+    .order_by(draw_policies.c.line)
+)
+_WORKERS = select(*columns(heartbeats, Heartbeat)).order_by(heartbeats.c.line, heartbeats.c.worker)
 
 
 def _part(row: AnyRow) -> RecordedVerdict:
@@ -36,36 +46,33 @@ class Reading(Base):
     """Fulfils ports.LedgerReader."""
 
     def parts_after(self, sequence: int, limit: int) -> Sequence[RecordedVerdict]:
-        return self._parts(_parts().where(parts.c.sequence > sequence).order_by(parts.c.sequence).limit(limit))
+        return self._parts(_PARTS.where(parts.c.sequence > sequence).order_by(parts.c.sequence).limit(limit))
 
     def labels_after(self, sequence: int, limit: int) -> Sequence[RecordedLabel]:
         with self._reader.begin() as connection:
-            return [
-                _label(row) for row in connection.execute(_labels().where(labels.c.sequence > sequence).limit(limit))
-            ]
+            return [_label(row) for row in connection.execute(_LABELS.where(labels.c.sequence > sequence).limit(limit))]
 
     def parts(self, part_ids: Iterable[str]) -> Mapping[str, RecordedVerdict]:
         with self._reader.begin() as connection:
-            found = [_part(row) for row in rows_of(connection, _parts(), parts.c.part_id, part_ids)]
+            found = [_part(row) for row in rows_of(connection, _PARTS, parts.c.part_id, part_ids)]
         return {part.verdict.part_id: part for part in found}
 
     def labels(self, part_ids: Iterable[str]) -> Mapping[str, Sequence[RecordedLabel]]:
         """All label rows by part, each by sequence; a part without any is absent."""
         found: defaultdict[str, list[RecordedLabel]] = defaultdict(list)
         with self._reader.begin() as connection:
-            for row in rows_of(connection, _labels(), labels.c.part_id, part_ids):
+            for row in rows_of(connection, _LABELS, labels.c.part_id, part_ids):
                 found[row.part_id].append(_label(row))
         return dict(found)
 
     def known(self, part_ids: Iterable[str]) -> Mapping[str, float]:
         """The capture times of those part ids that are recorded."""
-        query = select(parts.c.part_id, parts.c.captured_at)
         with self._reader.begin() as connection:
-            return {row.part_id: row.captured_at for row in rows_of(connection, query, parts.c.part_id, part_ids)}
+            return {row.part_id: row.captured_at for row in rows_of(connection, _KNOWN, parts.c.part_id, part_ids)}
 
     def search(self, line: str, limit: int, before: int | None = None) -> Sequence[RecordedVerdict]:
         """The line's newest parts, newest first. before: the ordinal of the last one of the page before this."""
-        query = _parts().where(parts.c.line == line).order_by(parts.c.ordinal.desc()).limit(limit)
+        query = _PARTS.where(parts.c.line == line).order_by(parts.c.ordinal.desc()).limit(limit)
         return self._parts(query if before is None else query.where(parts.c.ordinal < before))
 
     def unlabelled(self, line: str, limit: int, after: int = 0) -> Sequence[RecordedVerdict]:
@@ -74,24 +81,16 @@ class Reading(Base):
         Steps over labelled ones from `after` on: a caller who asks often moves `after` up behind what is settled.
         """
         labelled = exists().where(labels.c.part_id == parts.c.part_id)
-        query = _parts().where(parts.c.line == line, NOT_PASSED, parts.c.sequence > after, ~labelled)
+        query = _PARTS.where(parts.c.line == line, NOT_PASSED, parts.c.sequence > after, ~labelled)
         return self._parts(query.order_by(parts.c.sequence).limit(limit))
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:
         """As of one moment, each ordered by line."""
-        newest_models = select(func.max(models.c.sequence)).group_by(models.c.line, models.c.role)
-        in_force = select(*columns(models, ModelInForce)).where(models.c.sequence.in_(newest_models))
-        newest = select(draw_policies.c.line, func.max(draw_policies.c.number).label("number"))
-        last = newest.group_by(draw_policies.c.line).subquery()
-        policies = select(*columns(draw_policies, DrawPolicy)).join(
-            last, (draw_policies.c.line == last.c.line) & (draw_policies.c.number == last.c.number)
-        )
-        workers = select(*columns(heartbeats, Heartbeat)).order_by(heartbeats.c.line, heartbeats.c.worker)
         with self._reader.begin() as connection:
             return (
-                [ModelInForce(*row) for row in connection.execute(in_force.order_by(models.c.line, models.c.role))],
-                [DrawPolicy(*row) for row in connection.execute(policies.order_by(draw_policies.c.line))],
-                [Heartbeat(*row) for row in connection.execute(workers)],
+                [ModelInForce(*row) for row in connection.execute(_IN_FORCE)],
+                [DrawPolicy(*row) for row in connection.execute(_POLICIES)],
+                [Heartbeat(*row) for row in connection.execute(_WORKERS)],
             )
 
     def _parts(self, query: Select[Any]) -> Sequence[RecordedVerdict]:

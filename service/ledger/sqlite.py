@@ -68,7 +68,8 @@ def open_file(url: URL, read_only: bool) -> Engine:
             check_same_thread=False,
         )
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, json_serializer=_compact)
+    # pool_size 0: each thread finds or makes a connection, none waits for another's, and all are kept for the next time.
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=0, json_serializer=_compact)
     event.listen(engine, "connect", _read_settings if read_only else _write_settings)
     event.listen(engine, "begin", _begin)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier, Event
@@ -161,6 +162,20 @@ def test_a_reader_never_waits_for_a_writer(opened: Opener) -> None:
             go_on.set()
         done.result()
     assert len(reader.parts_after(0, 10)) == 7
+
+
+def test_forty_threads_read_at_once(ledger: SqlLedger) -> None:
+    """As many threads as a station has are in the middle of their questions together; none waits for another to end."""
+    ledger.record(verdicts("p", 1))
+    together = Barrier(40)
+
+    def asked() -> Iterator[str]:
+        together.wait(60)
+        yield "p-0"
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: ledger.known(asked()), range(40)))
+    assert answers == [{"p-0": 500.25}] * 40
 
 
 def test_a_reader_sees_whole_batches(ledger: SqlLedger, opened: Opener) -> None:
