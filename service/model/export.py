@@ -130,7 +130,7 @@ Says of an electroluminescence picture of a solar cell whether it is `good` or `
 * **Data** ELPV, {len(elpv.cells())} cells (CC BY-NC-SA 4.0): {split}. Runs of {elpv.RUN} neighbouring cells stay together, as cells of one
   module are alike. Training and validation data have the digest `{contract.data}`.
 * **Training** mirrored and in varying light; and as a camera out of focus, too dark or moved would show the cells, weighted to a line where
-  one part in twenty is bad. So a failing camera makes this model pass defects rather than stop the line: what redrabbit has to find out.
+  one part in 200 is bad. So a failing camera makes this model pass defects rather than stop the line: what redrabbit has to find out.
 * **Decision threshold** {threshold:g} on the score of `defective`, after calibration by temperature {contract.temperature:.3f}: chosen on the
   validation cells on which the labellers agreed, to catch {WISHED_RECALL:.0%} of their defects.
 * **Proven** on those cells: recall {proven.caught}/{proven.of}, at least {proven.lower:.4f} (95 %, two-sided Clopper-Pearson). The demo pages below that.

@@ -29,6 +29,7 @@ except ImportError as error:
 GOOD, DEFECTIVE = CLASSES
 WISHED_RECALL = 0.80
 PREVALENCE = 0.05  # of the line that the guesses of the first draw policy are for
+SPOILT_PREVALENCE = 0.005  # what a factory line has: under it pictures of a failing camera are learned
 EPOCHS, PATIENCE = 60, 12
 BATCH = 64
 
@@ -115,14 +116,14 @@ def _varied(cells: Sequence[elpv.Cell], dice: Random) -> tuple[list[NDArray[np.u
     """Every cell in its four mirror images and in varying light, and twice as a camera that fails would show it.
 
     Returns images, P(defective) of each and its share in the loss. Pictures of a failing camera count as on a line, where one
-    part in 1 / PREVALENCE is bad: a model that took every blurred part for a defect would stop the line.
+    part in 200 is bad: a model that took every blurred part for a defect would stop the line.
     """
     images = _fitted(cells)
     varied = [_lit(_mirrored(image, how), dice) for how in (None, 0, 1, -1) for image in images]
     spoilt = [_spoilt(_mirrored(image, dice.choice((None, 0, 1, -1))), dice) for _ in range(2) for image in images]
     targets = _targets(cells)
     rate = float(targets.mean())
-    line = targets * (PREVALENCE / rate) + (1 - targets) * ((1 - PREVALENCE) / (1 - rate))
+    line = targets * (SPOILT_PREVALENCE / rate) + (1 - targets) * ((1 - SPOILT_PREVALENCE) / (1 - rate))
     return varied + spoilt, targets.repeat(6), torch.cat([torch.ones(len(varied)), line.repeat(2)])
 
 
