@@ -12,7 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from service.cli import demo, ledger, models, running
+from service.cli import building, demo, ledger, models, running
 from service.errors import InvalidInput, LedgerUnavailable
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -39,8 +39,10 @@ def _common(
     _: Annotated[
         bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
     ] = False,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:
-    pass
+    if supervised:
+        building.end_with_parent()
 
 
 for _module in (running, demo, ledger, models):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -41,9 +41,21 @@ def settings(path: Path) -> Settings:
 def processes(config: Path) -> dict[str, Sequence[str]]:
     """The command lines of the three processes of one line."""
     return {
-        name: [sys.executable, "-m", "service.cli", name, "--config", str(config)]
+        name: [sys.executable, "-m", "service.cli", "--supervised", name, "--config", str(config)]
         for name in ("station", "exporter", "worker")
     }
+
+
+def end_with_parent() -> None:
+    """Asks this process to drain when the one that started it is gone: a supervisor that was killed leaves nobody behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=watch, name="parent", daemon=True).start()
 
 
 def check_addresses(settings: Settings) -> None:

@@ -71,3 +71,19 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     assert inspector.failures > 0, "the station was killed and nobody noticed"
     assert set(inspector.acknowledged) <= set(labelled)
     assert set(labelled.values()) == {1}
+
+
+def test_a_demo_that_was_killed_leaves_nobody_behind_and_goes_on_from_there(tmp_path: Path) -> None:
+    """kill -9 of the supervisor: its processes drain and end; the next start in the same folder continues."""
+    options = ("--seed", "6", "--rate", "60")
+    with running(tmp_path / "home", *options, killed=True) as demo:
+        until(lambda: demo.parts() > 50, "fifty parts")
+        demo.process.kill()
+        until(lambda: not any(demo.pid(name) for name in ("worker", "station", "exporter")), "the end of all three")
+    with closing(open_ledger(demo.ledger, time.time, read_only=True)) as ledger:
+        before = len(ledger.parts_after(0, 100_000))
+    with running(tmp_path / "home", *options) as demo:
+        until(lambda: demo.parts() > before + 20, "the line going on")
+    with closing(open_ledger(demo.ledger, time.time, read_only=True)) as ledger:
+        rows = ledger.parts_after(0, 100_000)
+    assert [row.verdict.part_id for row in rows] == [f"el-6-{n:06d}" for n in range(len(rows))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from service.images import decode
 from service.model.data import RUN, Cell, cells, heldout, split
 from service.model.detector import CPU, OnnxDetector
 from service.records import Image
+from service.thresholds import load
 
 SHIPPED = Path(__file__).parents[2] / "deploy/models/el-cells.onnx"
 
@@ -58,12 +60,10 @@ def test_the_demo_shows_held_out_cells_whose_label_is_certain() -> None:
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_costs_recall(detector: OnnxDetector, bad: Sequence[Cell], kind: str) -> None:
-    """Each fault makes the model miss defects that it catches in focus; defocus most of them."""
+    """Each fault makes the model miss defects that it catches in focus."""
     healthy = _recall(detector, [decode(cell.read()) for cell in bad])
     faulty = _recall(detector, [damage(kind, cell.read()) for cell in bad])
-    assert faulty < healthy - 0.1
-    if kind == "defocus":
-        assert faulty < 0.5
+    assert faulty < healthy - 0.2
 
 
 def test_a_fault_is_done_the_same_way_every_time(bad: Sequence[Cell]) -> None:
@@ -75,3 +75,9 @@ def test_a_fault_is_done_the_same_way_every_time(bad: Sequence[Cell]) -> None:
 def test_the_model_proved_less_than_it_does(detector: OnnxDetector, bad: Sequence[Cell]) -> None:
     """The proven lower limit lies below the recall on held-out cells: otherwise a healthy demo would page."""
     assert detector.contract.validation["defective"].lower < _recall(detector, [decode(cell.read()) for cell in bad])
+
+
+def test_the_demo_pages_below_what_the_model_proved(detector: OnnxDetector) -> None:
+    """The threshold in the demo's file is the proven lower limit, rounded down to two digits."""
+    page = load(SHIPPED.parents[1] / "demo/thresholds.yaml").line("el-cells").recall.page
+    assert page == floor(detector.contract.validation["defective"].lower * 100) / 100
