@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 from service.ledger.store import open_ledger
 from service.records import Outcome, Verdict
 from tests.bench.table import Row
-from tests.e2e.demo import free_port, until
 from tests.line import INFO, LINE, MODEL
+from tests.servers import free_port, until
 
 LOADS = {"one a request, 32 clients": (32, 3200, 1), "1000 a request, one client": (1, 20, 1000)}
 """Clients, requests in all, labels a request."""
