@@ -22,7 +22,7 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
 def _parts(snapshot: Snapshot) -> Iterator[Metric]:
     parts = counter("parts_total", "Parts inspected; verdict is pass, reject or audit.", "camera", "verdict")
     last = gauge("part_last_timestamp_seconds", "Capture time of the newest part.")
-    closed = counter("closed_buckets_total", "Buckets whose labels had time to arrive.")
+    closed = gauge("closed_buckets", "Buckets whose labels had time to arrive.")
     pending = gauge("review_pending", "Parts due for a label and not labelled.", "source")
     oldest = gauge("review_oldest_pending_timestamp_seconds", "Capture time of the oldest part that waits for a label.")
     for name, line in snapshot.lines.items():
@@ -56,11 +56,11 @@ def _labels(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _workers(snapshot: Snapshot) -> Iterator[Metric]:
-    seen = gauge("worker_seen_timestamp_seconds", "Newest sign of life of a worker that did not stop by itself.")
-    stopped = gauge("worker_stopped", "Whether every worker of the line stopped by itself (1) or not (0).")
+    seen = gauge("worker_seen_timestamp_seconds", "Newest sign of life of a worker.")
+    stopped = gauge("worker_stopped", "Whether the line's cameras came to their end (1), so that no worker is missed, or not (0).")
     for name, line in snapshot.lines.items():
-        running = [beat.seen_at for beat in line.heartbeats if not beat.stopped]
-        add(seen, (name,), max(running, default=None))
-        if line.heartbeats:
-            stopped.add_metric((name,), float(not running))
+        newest = max(line.heartbeats, key=lambda beat: beat.seen_at, default=None)
+        if newest is not None:
+            seen.add_metric((name,), newest.seen_at)
+            stopped.add_metric((name,), float(newest.stopped))
     yield from (seen, stopped)

@@ -174,7 +174,7 @@ HEALTH = (
         f"max by (line, instance) ({_LAST_KNOWN} and {_SCRAPE_FAILS}) * 0 unless on (line) redrabbit_worker_stopped == 1 "
         f'or max by (instance) (up{{job="redrabbit-worker"}} == 0 unless on (job, instance) {_LAST_KNOWN})',
         "{{ $labels.line }} {{ $labels.instance }}: the worker does not answer",
-        "The worker at {{ $labels.instance }} (line {{ $labels.line }}) cannot be scraped and did not stop by itself: "
+        "The worker at {{ $labels.instance }} (line {{ $labels.line }}) cannot be scraped: "
         "parts may pass without inspection.",
         wait="1m",
         by="scrape",
@@ -184,8 +184,8 @@ HEALTH = (
         "page",
         "time() - max by (line) (redrabbit_worker_seen_timestamp_seconds) > 30 unless on (line) redrabbit_worker_stopped == 1",
         "{{ $labels.line }}: no sign of life of the worker",
-        "No worker of line {{ $labels.line }} has given a sign of life for {{ $value | humanizeDuration }}, and it did not stop "
-        "by itself: parts may pass without inspection.",
+        "No worker of line {{ $labels.line }} has given a sign of life for {{ $value | humanizeDuration }}: "
+        "parts may pass without inspection.",
         linger="1m",
         by="heartbeat",
     ),

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from service.quality.buckets import Bucket, merged
 from service.quality.meter import Meter, limit_in_buckets
@@ -134,7 +135,7 @@ class LineBook:
             parts=dict(self._parts),
             labels=dict(self._labels),
             corrections=self._corrections,
-            label_lag=Histogram(LAG_BOUNDS, tuple(self._lag), self._lag_total),
+            label_lag=Histogram(LAG_BOUNDS, tuple(accumulate(self._lag)), self._lag_total),
             pending=dict(pending),
             last_captured_at=self._last.get("captured"),
             last_recorded_at=self._last.get("recorded"),

@@ -159,7 +159,7 @@ class DrawPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Sign of life of one worker process of a line."""
+    """Sign of life of one worker process of a line. stopped: its cameras came to their end; nobody told it to stop."""
 
     line: str
     worker: str

@@ -108,7 +108,7 @@ class Worker:
             release.close()
         if self._failure is not None:
             raise self._failure
-        self._beat(started, stopped=True)
+        self._beat(started, stopped=not self._stopping.is_set())
 
     def _thread(self, name: str, stage: Callable[..., None], *arguments: object) -> Thread:
         def guarded() -> None:

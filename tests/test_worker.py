@@ -88,6 +88,8 @@ def test_every_part_is_recorded_then_released_with_its_verdict(
     assert {"p0", "p5"} <= {v.part_id for v in outbox.sent if v.predicted == "crack"}
     assert meter.stages == dict.fromkeys(("decode", "infer", "record", "release", "total"), 50)
     assert camera.closed
+    *_, (beat,) = ledger.line_state()
+    assert beat.stopped, "the camera came to its end: nobody misses this worker"
 
 
 def test_the_draw_is_in_the_record(ledger: SqlLedger, build: Callable[..., tuple[Worker, Outbox, Counts]]) -> None:
@@ -212,7 +214,7 @@ def test_stopping_drains(ledger: SqlLedger, build: Callable[..., tuple[Worker, O
     assert not thread.is_alive()
     assert [v.part_id for v in outbox.sent] == taken
     *_, (beat,) = ledger.line_state()
-    assert beat.stopped
+    assert not beat.stopped, "it was told to: somebody should be told"
 
 
 def test_a_stage_that_dies_ends_the_worker_with_its_error(build: Callable[..., tuple[Worker, Outbox, Counts]]) -> None:

@@ -13,8 +13,8 @@ from service.records import Image
 
 
 def _defocus(image: Image) -> Image:
-    """Out of focus: fine cracks drown in their surroundings. Sigma is a sixtieth of the picture's width."""
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), image.shape[1] / 60), np.uint8)
+    """Out of focus: fine cracks drown in their surroundings. Sigma is a 36th of the picture's width."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), image.shape[1] / 36), np.uint8)
 
 
 def _dim(image: Image) -> Image:

@@ -92,12 +92,10 @@ def _band(row: WindowQuality, threshold: float | None) -> Band | None:
 def _median_lag(line: LineSnapshot) -> float | None:
     """The upper bound of the histogram's bucket that holds the median label, seconds."""
     lag = line.label_lag
-    total, so_far = sum(lag.counts), 0
-    for bound, count in zip(lag.bounds, lag.counts, strict=True):
-        so_far += count
-        if total and so_far * 2 >= total:
-            return bound
-    return None
+    total = lag.counts[-1]
+    if not total:
+        return None
+    return next(bound for bound, count in zip(lag.bounds, lag.counts, strict=True) if count * 2 >= total)
 
 
 @router.get("/review", response_class=HTMLResponse)
