@@ -57,7 +57,9 @@ def _labels(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _workers(snapshot: Snapshot) -> Iterator[Metric]:
     seen = gauge("worker_seen_timestamp_seconds", "Newest sign of life of a worker.")
-    stopped = gauge("worker_stopped", "Whether the line's cameras came to their end (1), so that no worker is missed, or not (0).")
+    stopped = gauge(
+        "worker_stopped", "Whether the line's cameras came to their end (1), so that no worker is missed, or not (0)."
+    )
     for name, line in snapshot.lines.items():
         newest = max(line.heartbeats, key=lambda beat: beat.seen_at, default=None)
         if newest is not None:

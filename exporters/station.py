@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -11,6 +11,7 @@ class StationMetrics:
     """One per station process. Thread-safe."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()
         self._rejected = Counter(
             "redrabbit_labels_rejected_total",
             "Labels refused; line is empty where the part is not known.",

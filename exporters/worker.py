@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -11,6 +11,7 @@ class WorkerMeter:
     """One per worker process, which serves one line. Thread-safe."""
 
     def __init__(self, line: str, registry: CollectorRegistry) -> None:
+        disable_created_metrics()
         self._line = line
         self._seconds = Histogram(
             "redrabbit_part_seconds", "Time per part.", ("line", "stage"), buckets=SECONDS, registry=registry

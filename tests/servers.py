@@ -161,6 +161,7 @@ def stack(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[Stack]
             program("prometheus"),
             "--config.file=prometheus.yml",
             "--storage.tsdb.path=data",
+            "--rules.alert.resend-delay=1s",  # what fires before it has found its Alertmanager is sent again soon
             f"--web.listen-address=127.0.0.1:{own}",
         ]
         opened.enter_context(_running(prometheus, folder / "prometheus", f"http://127.0.0.1:{own}/-/ready"))

@@ -8,11 +8,11 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from service.ledger.images import FolderImages
 
 from service.drawing import DrawPolicies, audit_key
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection
+from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger, open_ledger
 from service.ports import PartLedger
 from service.records import Outcome, Verdict

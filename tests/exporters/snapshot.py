@@ -1,0 +1,97 @@
+"""A snapshot made by hand, with every kind of figure in it once."""
+
+from __future__ import annotations
+
+from service.records import (
+    ALL,
+    Estimate,
+    EvidenceState,
+    Heartbeat,
+    Histogram,
+    LineSnapshot,
+    ModelInForce,
+    Outcome,
+    Snapshot,
+    Source,
+    State,
+    WindowQuality,
+)
+
+AT = 1_700_000_000.0
+KNOWN = Estimate(0.8, 0.7, 0.9, 80.0, 100.0, 20)
+WITHHELD = Estimate(None, 0.5, 1.0, 8.0, 9.0, 1, "1 audited miss; a point needs 5")
+NOTHING = Estimate(None, 0.0, 1.0, 0.0, 0.0, 0, "no audited part is labelled in the window")
+
+
+def row(defect: str, window: str, recall: Estimate, observed: float | None = 0.97) -> WindowQuality:
+    """One row of quality of line `a`."""
+    return WindowQuality(
+        line="a",
+        defect=defect,
+        window=window,
+        parts=1000,
+        true_positive=80,
+        false_positive=5,
+        false_negative=4,
+        true_negative=60,
+        recall=recall,
+        observed=observed,
+        precision=KNOWN if recall is not NOTHING else NOTHING,
+        false_reject=0.01 if recall is not NOTHING else None,
+        state=State.UNDECIDED,
+        reason=recall.reason,
+    )
+
+
+QUALITY = (
+    row(ALL, "24h", KNOWN),
+    row("crack", "24h", WITHHELD),
+    row(ALL, "10000 parts", NOTHING, None),
+    row("crack", "10000 parts", NOTHING, None),
+)
+
+BUSY = LineSnapshot(
+    line="a",
+    parts={("left", Outcome.PASS): 900, ("left", Outcome.REJECT): 80, ("left", Outcome.AUDIT): 20},
+    labels={(Source.REVIEW, "crack"): 75, (Source.AUDIT, "good"): 18},
+    corrections=2,
+    label_lag=Histogram((60.0, 3600.0, float("inf")), (10, 90, 93), 54_321.0),
+    pending={Source.REVIEW: 5, Source.AUDIT: 2},
+    last_captured_at=AT - 1,
+    last_recorded_at=AT - 0.5,
+    last_label_at=AT - 60,
+    oldest_pending_at=AT - 600,
+    closed_buckets=1,
+    open_parts=0,
+    defects=(ALL, "crack"),
+    quality=QUALITY,
+    provisional=(),
+    evidence=(EvidenceState("a", "crack", 12.5, 2160.0, True, 0, 1),),
+    models=(
+        ModelInForce(
+            "a", "d" * 64, "m", ("good", "crack"), "good", {"crack": 0.5}, "CPUExecutionProvider", "active", AT
+        ),
+    ),
+    heartbeats=(Heartbeat("a", "w1", AT - 90, AT - 80), Heartbeat("a", "w2", AT - 70, AT - 2)),
+)
+
+EMPTY = LineSnapshot(
+    line="new",
+    parts={},
+    labels={},
+    corrections=0,
+    label_lag=Histogram((60.0, float("inf")), (0, 0), 0.0),
+    pending={Source.REVIEW: 0, Source.AUDIT: 0},
+    last_captured_at=None,
+    last_recorded_at=None,
+    last_label_at=None,
+    oldest_pending_at=None,
+    closed_buckets=0,
+    open_parts=0,
+    defects=(ALL,),
+    quality=(),
+    provisional=(),
+    evidence=(),
+)
+
+SNAPSHOT = Snapshot(AT, {"a": BUSY, "new": EMPTY}, unknown_part_labels=3)

@@ -1,0 +1,142 @@
+"""What stands on /metrics: names, labels, values, and what must not stand there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from exporters.scrape import Collectors
+from exporters.serving import serve_metrics, snapshot_metrics
+from exporters.station import StationMetrics
+from exporters.worker import WorkerMeter
+from service.errors import InvalidInput, LedgerUnavailable
+from service.records import Snapshot
+from service.thresholds import WatchedThresholds
+from tests.exporters.snapshot import SNAPSHOT
+from tests.servers import program
+
+GOLDEN = Path(__file__).parents[1] / "golden/metrics.prom"
+VARIES = re.compile(r"^(redrabbit_collector_seconds\{.*\}) .*$", re.MULTILINE)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> WatchedThresholds:
+    file = tmp_path / "thresholds.yaml"
+    file.write_text("lines: {a: {recall: {page: 0.75}}}\n")
+    return WatchedThresholds(file)
+
+
+def _everything(watched: WatchedThresholds) -> str:
+    """All three processes' metrics, one after the other."""
+    worker, station = CollectorRegistry(), CollectorRegistry()
+    meter = WorkerMeter("a", worker)
+    meter.observe("total", 0.02, 3)
+    meter.dropped("left", "broken")
+    meter.camera_up("left", True)
+    meter.camera_frame("left", 1_700_000_000.0)
+    meter.ledger_up(True)
+    doors = StationMetrics(station)
+    doors.rejected("a", "unknown_class")
+    doors.request("/v1/labels", 200, 0.01)
+    doors.ledger_unavailable()
+    texts = [
+        generate_latest(registry).decode()
+        for registry in (snapshot_metrics(lambda: SNAPSHOT, watched), worker, station)
+    ]
+    return VARIES.sub(r"\1 0.001", "".join(texts))
+
+
+def test_the_metrics_are_the_golden_ones(watched: WatchedThresholds) -> None:
+    """Names and labels are public. To take a wanted change over: write `_everything` into the golden file and look at the diff."""
+    assert _everything(watched) == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_promtool_finds_nothing_to_complain_about(watched: WatchedThresholds) -> None:
+    """Units, suffixes and help texts follow Prometheus' conventions."""
+    done = subprocess.run(
+        [program("promtool"), "check", "metrics"],
+        input=_everything(watched),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_cannot_be_estimated_is_absent(watched: WatchedThresholds) -> None:
+    """Never 0, 1 or NaN in place of a number; the withheld point is absent while its limits stand."""
+    text = generate_latest(snapshot_metrics(lambda: SNAPSHOT, watched)).decode()
+    rows = [line for line in text.splitlines() if line.startswith(("redrabbit_recall_ratio", "redrabbit_recall_lower"))]
+    assert [line for line in rows if 'window="10000 parts"' in line] == []
+    assert [line for line in rows if line.startswith("redrabbit_recall_ratio") and 'defect="crack"' in line] == []
+    assert [line for line in rows if line.startswith("redrabbit_recall_lower") and 'defect="crack"' in line] != []
+    assert "NaN" not in text
+    assert 'line="new"' not in "".join(line for line in text.splitlines() if "timestamp" in line)
+
+
+def _good(_: Snapshot) -> Iterator[Metric]:
+    yield GaugeMetricFamily("redrabbit_good", "Good.", 1.0)
+
+
+def _half(_: Snapshot) -> Iterator[Metric]:
+    yield GaugeMetricFamily("redrabbit_half", "Half.", 1.0)
+    raise ZeroDivisionError
+
+
+def test_a_collector_that_fails_takes_no_other_down() -> None:
+    """Its families are dropped with it, and the failure is a series."""
+    registry = CollectorRegistry()
+    registry.register(Collectors(lambda: SNAPSHOT, [("half", _half), ("good", _good)]))
+    text = generate_latest(registry).decode()
+    assert "redrabbit_good 1.0" in text and "redrabbit_half" not in text
+    assert 'redrabbit_collector_success{collector="half"} 0.0' in text
+    assert 'redrabbit_collector_success{collector="good"} 1.0' in text
+
+
+def test_a_ledger_that_is_not_there_is_said_and_not_hidden() -> None:
+    """The scrape answers, with the snapshot marked as failed."""
+
+    def gone() -> Snapshot:
+        raise LedgerUnavailable("no ledger yet")
+
+    registry = CollectorRegistry()
+    registry.register(Collectors(gone, [("good", _good)]))
+    text = generate_latest(registry).decode()
+    assert 'redrabbit_collector_success{collector="snapshot"} 0.0' in text
+    assert "redrabbit_good" not in text
+
+
+def test_thresholds_are_series_and_follow_the_file(watched: WatchedThresholds) -> None:
+    """A good edit changes them; a bad one keeps them and says so."""
+    registry = snapshot_metrics(lambda: SNAPSHOT, watched)
+    page = {"line": "a", "defect": "crack", "severity": "page"}
+    assert registry.get_sample_value("redrabbit_recall_threshold_ratio", page) == 0.75
+    watched.path.write_text("lines: {a: {recall: {page: 0.85}}}\n")
+    assert registry.get_sample_value("redrabbit_recall_threshold_ratio", page) == 0.85
+    watched.path.write_text("lines: {a: {recall: {page: 85}}}\n")
+    assert registry.get_sample_value("redrabbit_recall_threshold_ratio", page) == 0.85
+    assert registry.get_sample_value("redrabbit_thresholds_valid") == 0.0
+
+
+def test_metrics_are_served_and_nothing_else() -> None:
+    """GET /metrics and /healthz; the rest is refused politely."""
+    registry = CollectorRegistry()
+    registry.register(Collectors(lambda: SNAPSHOT, [("good", _good)]))
+    server = serve_metrics("127.0.0.1:0", registry)
+    try:
+        base = f"http://127.0.0.1:{server.port}"
+        assert "redrabbit_good 1.0" in httpx.get(f"{base}/metrics").text
+        assert httpx.get(f"{base}/healthz").status_code == 200
+        assert httpx.get(f"{base}/etc/passwd").status_code == 404
+        assert httpx.post(f"{base}/metrics").status_code == 405
+        with pytest.raises(InvalidInput, match=f"127.0.0.1:{server.port}"):
+            serve_metrics(f"127.0.0.1:{server.port}", registry)
+    finally:
+        server.close()
