@@ -11,7 +11,7 @@ class StationMetrics:
     """One per station process. Thread-safe."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._rejected = Counter(
             "redrabbit_labels_rejected_total",
             "Labels refused; line is empty where the part is not known.",

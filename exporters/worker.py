@@ -11,7 +11,7 @@ class WorkerMeter:
     """One per worker process, which serves one line. Thread-safe."""
 
     def __init__(self, line: str, registry: CollectorRegistry) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._line = line
         self._seconds = Histogram(
             "redrabbit_part_seconds", "Time per part.", ("line", "stage"), buckets=SECONDS, registry=registry
