@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -126,5 +127,5 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     update: dict[str, Any] = {key: folder / getattr(settings, key) for key in ("model", "thresholds", "audit_key")}
     ledger = settings.ledger
     if ledger.startswith("sqlite:///") and not ledger.startswith("sqlite:////"):
-        ledger = f"sqlite:///{folder / ledger.removeprefix('sqlite:///')}"
+        ledger = f"sqlite:///{quote(str(folder / ledger.removeprefix('sqlite:///')))}"
     return settings.model_copy(update={**update, "images": images, "ledger": ledger})

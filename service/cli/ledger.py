@@ -92,12 +92,15 @@ def add_token(
     """Make a token and print its secret: this once, as the ledger keeps only its hash."""
     from service.ledger.store import open_ledger
     from service.station.access import hash_secret, new_secret
+    from service.station.desk import valid_inspector
 
     settings = building.settings(config)
     try:
         expires_at = None if expires_in is None else time.time() + seconds(expires_in)
     except ValueError as error:
         raise InvalidInput(f"--expires-in {expires_in}: {error}") from error
+    if not valid_inspector(name):
+        raise InvalidInput(f"token {name!r}: expected a name of up to 63 letters, digits, spaces and . @ -")
     secret = new_secret()
     with closing(open_ledger(settings.ledger, time.time)) as ledger:
         ledger.add_token(name, role, hash_secret(secret), line or (), expires_at)

@@ -82,12 +82,28 @@ def scraper(request: Request) -> Caller:
     return found
 
 
+def _netloc(text: str) -> str:
+    """HOST:PORT of a URL as it stands there, "" where it cannot be read."""
+    try:
+        return urlsplit(text).netloc
+    except ValueError:
+        return ""
+
+
 def _host(request: Request) -> str:
-    return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _from_here(request: Request) -> bool:
-    """The peer is this machine, and was asked for by a name of this machine: a foreign name that resolves to it is a trick."""
+    """The peer is this machine, and was asked for by a name of this machine: a foreign name that resolves to it is a trick.
+
+    What a proxy on this machine hands on comes from anywhere.
+    """
+    if "forwarded" in request.headers or "x-forwarded-for" in request.headers:
+        return False
     try:
         peer = ip_address(request.client.host if request.client else "")
     except ValueError:
@@ -97,5 +113,5 @@ def _from_here(request: Request) -> bool:
 
 def _refuse_other_sites(request: Request) -> None:
     origin = request.headers.get("origin")
-    if origin and request.method not in ("GET", "HEAD") and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin and request.method not in ("GET", "HEAD") and _netloc(origin) != request.headers.get("host"):
         raise HTTPException(403, "a page of another site may not do this")

@@ -115,20 +115,17 @@ def queue(request: Request, who: Inspector, inspector: str = "", line: Annotated
     if line and line not in mine:
         raise HTTPException(404, "there is no such line")
     waiting: Queue = request.app.state.queue
-    due = 0
-    for wanted in [line] if line else sorted(mine):
-        lease, count = waiting.next(wanted, name)
-        due += count
-        if lease is not None:
-            return {
-                "part_id": lease.part_id,
-                "line": lease.line,
-                "image": f"/v1/parts/{lease.part_id}/image",
-                "classes": list(mine[wanted].classes),
-                "leased_until": lease.until,
-                "due": due,
-            }
-    return {"part_id": None, "due": due}
+    lease, due = waiting.next([line] if line else sorted(mine), name)
+    if lease is None:
+        return {"part_id": None, "due": due}
+    return {
+        "part_id": lease.part_id,
+        "line": lease.line,
+        "image": f"/v1/parts/{lease.part_id}/image",
+        "classes": list(mine[lease.line].classes),
+        "leased_until": lease.until,
+        "due": due,
+    }
 
 
 @router.get("/v1/quality", tags=["quality"])

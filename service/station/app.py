@@ -23,7 +23,6 @@ from service.station.queue import Queue
 
 MAX_BODY: Final = 8 * 1024 * 1024
 PATIENCE: Final = 20.0
-"""Seconds that a client may take for the next piece of its body."""
 FRESH: Final = 1.0
 CLOSE: Final = {"Connection": "close"}
 HEADERS: Final = (
@@ -36,13 +35,13 @@ HEADERS: Final = (
 log = structlog.get_logger()
 
 
-def create_app(deps: Deps) -> FastAPI:
-    """The station over the given parts; it owns none of them."""
+def create_app(deps: Deps, patience: float = PATIENCE) -> FastAPI:
+    """The station over the given parts; it owns none of them. patience: seconds for the next piece of a body."""
     app = FastAPI(title="redrabbit station", docs_url=None, redoc_url=None)
     app.state.deps = deps
     app.state.desk = Desk(deps.ledger, deps.labels, deps.clock, deps.meter)
-    app.state.queue = Queue(deps.ledger, deps.monitor, deps.clock)
     app.state.snapshots = _Snapshots(deps.monitor)
+    app.state.queue = Queue(deps.ledger, deps.monitor, deps.clock, app.state.snapshots)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
@@ -53,7 +52,7 @@ def create_app(deps: Deps) -> FastAPI:
         deps.meter.ledger_unavailable()
         return JSONResponse({"detail": "the ledger is not available just now"}, 503, {"Retry-After": "2"})
 
-    app.add_middleware(_Fence, deps=deps)
+    app.add_middleware(_Fence, deps=deps, patience=patience)
     return app
 
 
@@ -77,8 +76,9 @@ class _Snapshots:
 class _Fence:
     """Around every request: bodies have a limit, headers are added, the time is taken, and what fails says nothing of itself."""
 
-    def __init__(self, app: ASGIApp, deps: Deps) -> None:
+    def __init__(self, app: ASGIApp, deps: Deps, patience: float) -> None:
         self._app = app
+        self._patience = patience
         self._meter = deps.meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +90,7 @@ class _Fence:
         async def limited() -> Message:
             nonlocal size
             try:
-                message = await asyncio.wait_for(receive(), PATIENCE)
+                message = await asyncio.wait_for(receive(), self._patience)
             except TimeoutError as error:
                 raise HTTPException(408, "the body took too long", CLOSE) from error
             size += len(message.get("body", b""))

@@ -16,6 +16,8 @@ from service.station.meter import StationMeter, Why
 PART_ID: Final = re.compile(r"[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._~:@-]{0,127}")
 INSPECTOR: Final = re.compile(r"[^\W_][\w .@-]{0,62}")
 EARLIEST: Final = 946_684_800.0  # 2000-01-01: before it somebody mistook the unit
+LATEST: Final = 1e11
+"""The year 5138: beyond it somebody brought milliseconds, or a number that is none."""
 AHEAD: Final = 60.0
 """Seconds that a clock beside the line may be ahead of ours."""
 
@@ -30,11 +32,13 @@ class Claim:
     labelled_at: object = None
 
 
-@dataclass(frozen=True, slots=True)
 class _Refusal(Exception):
-    why: Why
-    text: str
-    line: str = ""
+    """Why one label is not taken, and of which line it is, "" where that is not known."""
+
+    def __init__(self, why: Why, text: str, line: str = "") -> None:
+        super().__init__(text)
+        self.why = why
+        self.line = line
 
 
 class Desk:
@@ -48,7 +52,9 @@ class Desk:
 
     def take(self, claims: Sequence[Claim], caller: Caller) -> list[LabelReceipt]:
         """A receipt for each claim, in order; the accepted ones are durable. Raises LedgerUnavailable: then none of them is."""
-        part_ids = [claim.part_id for claim in claims if isinstance(claim.part_id, str)]
+        part_ids = [
+            claim.part_id for claim in claims if isinstance(claim.part_id, str) and PART_ID.fullmatch(claim.part_id)
+        ]
         lines = {part_id: row.verdict.line for part_id, row in self._ledger.parts(part_ids).items()}
         classes = self._classes(caller)
         checked = [self._checked(claim, caller, lines, classes) for claim in claims]
@@ -72,7 +78,9 @@ class Desk:
             return self._label(claim, caller, lines, classes)
         except _Refusal as refusal:
             self._meter.rejected(refusal.line, refusal.why)
-            return LabelReceipt(str(claim.part_id)[:128], "refused", refusal.text)
+            return LabelReceipt(
+                ascii(claim.part_id)[1:129] if isinstance(claim.part_id, str) else "", "refused", str(refusal)
+            )
 
     def _label(
         self, claim: Claim, caller: Caller, lines: Mapping[str, str], classes: Mapping[str, frozenset[str]]
@@ -81,14 +89,18 @@ class Desk:
         if not isinstance(part_id, str) or not PART_ID.fullmatch(part_id):
             raise _Refusal(Why.BAD_PART_ID, "part_id: expected 1 to 128 letters, digits and . _ ~ : @ -, without ..")
         line = lines.get(part_id, "")
-        if line and not caller.may_see(line):
+        if caller.lines and not line:
+            raise _Refusal(
+                Why.OTHER_LINE, "part_id: there is no such part yet, and this token is for certain lines only"
+            )
+        if not caller.may_see(line):
             raise _Refusal(Why.OTHER_LINE, "part_id: this part is of a line that is not yours", line)
         known = classes.get(line) if line else frozenset().union(*classes.values())
         if not known:
             raise _Refusal(Why.NO_MODEL, "no model has told its classes yet; start the worker first", line)
-        if claim.label not in known:
+        if not isinstance(claim.label, str) or claim.label not in known:
             raise _Refusal(Why.UNKNOWN_CLASS, f"label: expected one of {', '.join(sorted(known))}", line)
-        return Label(part_id, str(claim.label), self._inspector(claim, caller, line), self._time(claim, line))
+        return Label(part_id, claim.label, self._inspector(claim, caller, line), self._time(claim, line))
 
     def _inspector(self, claim: Claim, caller: Caller, line: str) -> str:
         name = claim.inspector if claim.inspector not in (None, "") else caller.name
@@ -114,11 +126,16 @@ class Desk:
         return at
 
 
+def valid_inspector(name: str) -> bool:
+    """Whether labels may bear this name."""
+    return INSPECTOR.fullmatch(name) is not None
+
+
 def _seconds(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value)
+        return float(value) if abs(value) < LATEST else None
     if not isinstance(value, str):
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 from threading import Lock
@@ -31,7 +32,9 @@ class _Held:
 class Queue:
     """Leases live in memory: a restart gives them back, which costs a part that is looked at twice and nothing else."""
 
-    def __init__(self, ledger: StationLedger, monitor: Watcher, clock: Clock) -> None:
+    def __init__(self, ledger: StationLedger, monitor: Watcher, clock: Clock, follow: Callable[[], object]) -> None:
+        """follow: makes the monitor look at what is new."""
+        self._follow = follow
         self._ledger = ledger
         self._monitor = monitor
         self._clock = clock
@@ -40,24 +43,28 @@ class Queue:
         self._settled_up_to: dict[str, int] = {}
         self._dice = SystemRandom()
 
-    def next(self, line: str, inspector: str) -> tuple[Lease | None, int]:
-        """A part for this inspector, and how many are due (counted up to AHEAD). The one he holds comes again until it is labelled."""
+    def next(self, lines: Sequence[str], inspector: str) -> tuple[Lease | None, int]:
+        """A part of these lines for this inspector, and how many are due (counted up to AHEAD a line).
+
+        The part he holds comes again until it is labelled.
+        """
         with self._lock:
             now = self._clock()
             self._held = {part_id: held for part_id, held in self._held.items() if held.until > now}
-            due = self._due(line, inspector)
+            due = {part_id: line for line in lines for part_id in self._due(line, inspector)}
             free = [part_id for part_id in due if self._held.get(part_id, _Held(inspector, 0)).inspector == inspector]
             if not free:
                 return None, len(due)
             mine = [part_id for part_id in free if part_id in self._held]
             chosen = mine[0] if mine else self._dice.choice(free)
             self._held[chosen] = _Held(inspector, now + LEASE)
-            return Lease(chosen, line, now + LEASE), len(due)
+            return Lease(chosen, due[chosen], now + LEASE), len(due)
 
     def _due(self, line: str, inspector: str) -> list[str]:
         waiting = self._ledger.unlabelled(line, AHEAD, self._settled_up_to.get(line, 0))
         if waiting:
             self._settled_up_to[line] = waiting[0].sequence - 1
+        self._follow()
         again = self._monitor.second_looks(line)[:AHEAD]
         seen = self._ledger.labels(again)
         others = [

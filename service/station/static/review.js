@@ -2,7 +2,8 @@
 "use strict";
 const box = document.getElementById("review");
 const by = (id) => document.getElementById(id);
-let inspector = box.dataset.name || localStorage.getItem("inspector") || "";
+const asked = new URLSearchParams(location.search).get("inspector");
+let inspector = box.dataset.name || asked || localStorage.getItem("inspector") || "";
 let part = null;
 let sending = false;
 

@@ -1,0 +1,84 @@
+"""Labels from and to spreadsheets."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from service.errors import InvalidInput
+from service.station.access import Caller
+from service.station.csvfile import Imported, export_labels, import_labels
+from service.station.desk import Desk
+from service.station.meter import Unmetered
+from tests.station.conftest import Station
+
+ADMIN = Caller("", "admin")
+
+
+def _import(station: Station, file: Path, content: bytes) -> Imported:
+    file.write_bytes(content)
+    return import_labels(file, Desk(station.ledger, station.ledger, station.clock, Unmetered()), ADMIN)
+
+
+def test_a_bad_row_names_its_line_and_stops_nothing(station: Station, tmp_path: Path) -> None:
+    """Lines are counted as a text editor does, the head included."""
+    for name in ("p1", "p2", "p3"):
+        station.part(name)
+    rows = b"part_id,label,inspector,labelled_at\np1,crack,ines,\np2,scratch,ines,\n\np3,good,ines,2025-12-31T23:00:00Z\n../x,good,ines,\n"
+    done = _import(station, tmp_path / "l.csv", rows)
+    assert done.counts == {"recorded": 2, "refused": 2}
+    assert [(line, reason.split(":")[0]) for line, reason in done.refused] == [(3, "label"), (6, "part_id")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfpart_id;label;inspector\r\np1;good;ines\r\n",
+        b"part_id\tlabel\tinspector\np1\tgood\tines\n",
+        b" Part_ID , label , inspector \n p1 , good , ines \n",
+        b'part_id,label,inspector,source\n"p1","good","ines",audit\n',
+    ],
+)
+def test_spreadsheets_write_csv_in_many_ways(station: Station, tmp_path: Path, content: bytes) -> None:
+    """Byte order mark, semicolons, tabs, spaces, quotes."""
+    station.part("p1")
+    assert _import(station, tmp_path / "l.csv", content).counts == {"recorded": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "part_id is missing"),
+        (b"part,label\n", "'part'"),
+        (b"part_id,inspector\n", "label is missing"),
+        (b"\xff\xfe\x00\x01rubbish\n", "UTF-8"),
+        (b"part_id,label\n" + b'"' + b"x" * 200_000, "CSV"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused(station: Station, tmp_path: Path, content: bytes, words: str) -> None:
+    """One line that names the file."""
+    with pytest.raises(InvalidInput, match=r"l\.csv") as caught:
+        _import(station, tmp_path / "l.csv", content)
+    assert words in str(caught.value)
+
+
+def test_what_was_exported_comes_in_again_as_no_change(station: Station, tmp_path: Path) -> None:
+    """Times keep their milliseconds."""
+    station.part("p1")
+    _import(station, tmp_path / "l.csv", b"part_id,label,inspector\np1,crack,ines\nlater,good,otto\n")
+    out = StringIO()
+    assert export_labels(station.ledger, out) == 2
+    rows = [",".join(line.split(",")[:4]) for line in out.getvalue().splitlines()]
+    assert _import(station, tmp_path / "again.csv", "\n".join(rows).encode()).counts == {"unchanged": 2}
+
+
+def test_a_formula_is_exported_as_text(station: Station) -> None:
+    """What a spreadsheet would run gets a quote before it."""
+    from service.records import Label
+
+    station.ledger.add_labels([Label("=cmd", "good", "@ines", station.clock.now)])
+    out = StringIO()
+    export_labels(station.ledger, out)
+    assert out.getvalue().splitlines()[1].startswith("'=cmd,good,'@ines,")

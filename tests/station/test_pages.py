@@ -1,0 +1,63 @@
+"""The pages, as chromium shows them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from service.records import Outcome
+from tests.servers import program
+from tests.station.conftest import Station
+
+
+def _shown(url: str, profile: Path) -> str:
+    """The page's document after its scripts have run."""
+    command = [
+        program("chromium"),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={profile}",
+        "--virtual-time-budget=4000",
+        "--dump-dom",
+        url,
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=os.environ | {"HOME": str(profile)}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_today_says_in_words_how_the_line_does(station: Station, tmp_path: Path) -> None:
+    """One sentence on what to do, the band against its threshold, the state, the axes of the matrix."""
+    client = station.client()
+    for number in range(40):
+        outcome = Outcome.REJECT if number % 2 else Outcome.AUDIT
+        station.clock.now += 1
+        station.part(f"p{number}", outcome)
+        word = "crack" if outcome is Outcome.REJECT else "good"
+        client.post("/v1/labels", json={"part_id": f"p{number}", "label": word, "inspector": "ines"})
+    station.clock.now += 61
+    page = _shown(f"{station.base}/", tmp_path / "profile")
+    assert '<rect class="limits' in page and '<line class="threshold"' in page
+    assert any(state in page for state in ("PROVEN", "UNDECIDED"))
+    assert "defective × passed" in page and "Nothing is due" in page
+
+
+def test_review_shows_a_picture_and_a_button_for_each_answer(station: Station, tmp_path: Path) -> None:
+    """And nothing of the line's own opinion."""
+    station.part("p1")
+    page = _shown(f"{station.base}/review?inspector=ines", tmp_path / "profile")
+    assert 'src="/v1/parts/p1/image"' in page
+    assert [f'data-key="{key}"' in page for key in ("1", "2", "u")] == [True] * 3
+    assert "1 due" in page and "reject" not in page.partition("<main")[2]
+
+
+def test_review_asks_for_a_name_first(station: Station, tmp_path: Path) -> None:
+    """A label without a name is worth nothing."""
+    page = _shown(f"{station.base}/review", tmp_path / "profile")
+    assert "Your name stands beside your labels" in page
