@@ -1,7 +1,8 @@
 """`folder:///in?settle=1s&done=/moved&pattern=*.png&limit=64MB`: files as they are completed, oldest first.
 
-A part is called after its file; the same name again with another time is another part. What has been recorded is
-asked of the ledger, so nothing is inspected twice after a restart. What cannot be judged goes to `.refused/`.
+A part is called after its file, without the ending: `p`. Where that would not tell it from another one - the same name
+with another time or another ending, a time in the future - ending and time are added: `p~.png1898b5d9b3d68000`. What has been
+recorded is asked of the ledger, so nothing is inspected twice after a restart. What cannot be judged goes to `.refused/`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -52,8 +54,18 @@ class _File:
     mode: int
 
     @property
-    def captured_at(self) -> float:
+    def time(self) -> float:
         return self.modified / 1e9
+
+    @property
+    def full_id(self) -> str:
+        """The id that no other file has."""
+        return f"{self.path.stem}~{self.path.suffix}{self.modified:x}"
+
+    def is_rival(self, other: _File) -> bool:
+        """Whether the short id and the time cannot tell this file from the other."""
+        near = abs(self.time - other.time) < 2 * SAME_TIME
+        return near and self.path.stem == other.path.stem and self.path.name != other.path.name
 
     def unchanged(self) -> bool:
         try:
@@ -90,7 +102,9 @@ class Folder:
             raise unusable(name, url, "option done: expected another folder than the one that is watched")
         self._line = line
         self._meter = meter
+        self._clock = clock
         self._known = known
+        self._by_stem: dict[str, list[_File]] = {}
         self._settling: dict[Path, tuple[_File, float]] = {}
         self._handled: dict[Path, _File] = {}
         self._lock = Lock()
@@ -114,24 +128,28 @@ class Folder:
     def _ready(self) -> list[_File]:
         """Files that have not changed for `settle` and were not handled, oldest first."""
         now = monotonic()
-        found: dict[Path, _File] = {}
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                if self._wanted(entry.name):
-                    path = self._folder / entry.name
-                    try:
-                        found[path] = _seen(path)
-                    except FileNotFoundError:
-                        continue
+        found = {file.path: file for file in self._files(self._folder)}
+        self._by_stem = {}
+        for file in found.values():
+            self._by_stem.setdefault(file.path.stem, []).append(file)
         self._handled = {path: file for path, file in self._handled.items() if found.get(path) == file}
         waiting: dict[Path, tuple[_File, float]] = {}
         for path, file in found.items():
-            if path not in self._handled and not stat.S_ISDIR(file.mode):
+            if path not in self._handled:
                 before = self._settling.get(path)
                 waiting[path] = before if before is not None and before[0] == file else (file, now)
         self._settling = waiting
         ready = [file for file, since in waiting.values() if now - since >= self._options.settle]
         return sorted(ready, key=lambda file: (file.modified, file.path.name))
+
+    def _files(self, folder: Path) -> Iterator[_File]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if self._wanted(entry.name):
+                    with suppress(FileNotFoundError):
+                        file = _seen(folder / entry.name)
+                        if not stat.S_ISDIR(file.mode):
+                            yield file
 
     def _wanted(self, name: str) -> bool:
         hidden = name.startswith((".", "~")) or name.lower().endswith(UNFINISHED)
@@ -157,24 +175,38 @@ class Folder:
                 continue
             with self._lock:
                 self._under_way[part_id] = file
-            yield Frame(part_id, self._line, self.name, file.captured_at, content)
+            yield Frame(part_id, self._line, self.name, min(file.time, self._clock()), content)
 
     def _new_id(self, file: _File) -> str | None:
-        """The part's id; None when this very file is recorded or under way. Raises BadImage for a name that is no id."""
-        wanted = (file.path.stem, f"{file.path.stem}~{file.modified:x}")
-        for part_id in wanted:
-            if not valid_part_id(part_id):
-                raise BadImage("unreadable", f"{part_id[:80]!a} is no part id; expected letters, digits and ._~:@-")
-            with self._lock:
-                if part_id in self._under_way:
-                    continue
-            recorded_at = self._known([part_id]).get(part_id)
-            if recorded_at is None:
-                return part_id
-            if abs(recorded_at - file.captured_at) < SAME_TIME:
-                self._move_to_done(file)
-                return None
-        raise BadImage("unreadable", "another part has this id and this time; expected another name")
+        """The part's id; None when this very file is recorded. Raises BadImage for a name that makes no id."""
+        short, full = file.path.stem, file.full_id
+        if not valid_part_id(short):
+            raise BadImage("unreadable", f"{short[:80]!a} is no part id; expected letters, digits and ._~:@-")
+        recorded = self._known([part_id for part_id in (short, full) if valid_part_id(part_id)])
+        same = short in recorded and abs(recorded[short] - file.time) < SAME_TIME
+        if full in recorded or (same and self._owns_short_id(file)):
+            self._move_to_done(file)
+            return None
+        with self._lock:
+            free = short not in recorded and short not in self._under_way
+            taken = full in self._under_way
+        if free and len(self._by_stem[short]) == 1 and file.time <= self._clock():
+            return short
+        if taken:
+            raise BadImage("unreadable", "another part has this id and this time; expected another name")
+        if not valid_part_id(full):
+            raise BadImage(
+                "unreadable", f"{full[:80]!a} is no part id; expected a shorter name of letters, digits and ._~:@-"
+            )
+        return full
+
+    def _owns_short_id(self, file: _File) -> bool:
+        """Whether a record under the short id and this time is this file's, and not one's of the same name and time with
+        another ending. While one of those has no record of its own the answer is no: rather inspected twice than never."""
+        rivals = [other.full_id for other in self._by_stem[file.path.stem] if other.is_rival(file)]
+        if self._options.done is not None and self._options.done.is_dir():
+            rivals += [other.full_id for other in self._files(self._options.done) if other.is_rival(file)]
+        return all(map(valid_part_id, rivals)) and set(rivals) <= self._known(rivals).keys()
 
     def _content(self, file: _File) -> bytes | None:
         """The file's bytes; None when it has changed or gone meanwhile. Raises BadImage."""

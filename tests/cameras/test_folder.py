@@ -30,8 +30,36 @@ def watch(
     options: str = "",
     meter: CountingMeter | None = None,
     known: Callable[[Sequence[str]], Mapping[str, float]] = nothing_known,
+    clock: Callable[[], float] = lambda: NOW + 60,
 ) -> Camera:
-    return opened(f"folder://{folder}?{SETTLE}{options}", meter, known)
+    return opened(f"folder://{folder}?{SETTLE}{options}", meter, known, clock)
+
+
+def full_id(name: str, at: float = NOW) -> str:
+    """What a file is called where its stem alone would not do."""
+    path = Path(name)
+    return f"{path.stem}~{path.suffix}{int(at * 1e9):x}"
+
+
+class Book:
+    """A ledger's memory: what a camera gave and the line recorded."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+
+    def known(self, part_ids: Sequence[str]) -> Mapping[str, float]:
+        return {part_id: self.times[part_id] for part_id in part_ids if part_id in self.times}
+
+    def inspect(self, camera: Camera, count: int) -> list[Frame]:
+        """Takes `count` frames, records and releases each before the next."""
+        stopping = Event()
+        frames = []
+        for frame in islice(camera.frames(stopping), count):
+            assert frame.part_id not in self.times
+            self.times[frame.part_id] = frame.captured_at
+            camera.released(frame, verdict_of(frame))
+            frames.append(frame)
+        return frames
 
 
 def take(camera: Camera, count: int) -> list[Frame]:
@@ -103,7 +131,7 @@ def test_the_same_name_with_another_time_is_another_part(tmp_path: Path) -> None
     """A camera that counts from 1 again each day loses nothing."""
     known = {"p": NOW - 86400}
     put(tmp_path / "p.png", png(1))
-    assert ids(take(watch(tmp_path, known=lambda _: known), 1)) == [f"p~{int(NOW * 1e9):x}"]
+    assert ids(take(watch(tmp_path, known=lambda _: known), 1)) == [full_id("p.png")]
 
 
 def test_a_file_replaced_while_running_is_another_part(tmp_path: Path) -> None:
@@ -115,7 +143,7 @@ def test_a_file_replaced_while_running_is_another_part(tmp_path: Path) -> None:
     first = next(frames)
     put(tmp_path / "p.png", png(2), NOW + 5)
     camera_known = take(watch(tmp_path, known=lambda _: {"p": NOW}), 1)
-    assert (first.part_id, ids(camera_known)) == ("p", [f"p~{int((NOW + 5) * 1e9):x}"])
+    assert (first.part_id, ids(camera_known)) == ("p", [full_id("p.png", NOW + 5)])
     assert next(frames).content == png(2)
 
 
@@ -126,6 +154,65 @@ def test_one_name_with_two_endings_is_two_parts(tmp_path: Path) -> None:
     frames = take(watch(tmp_path), 2)
     assert len(set(ids(frames))) == 2
     assert {frame.content for frame in frames} == {png(1), png(2)}
+
+
+@pytest.mark.parametrize(("move", "restart"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("second", ["a.jpg", "a.webp"])
+def test_another_ending_and_the_same_time_is_another_part(
+    tmp_path: Path, second: str, move: bool, restart: bool
+) -> None:
+    """After a.png is recorded, a.jpg of the same second is inspected, once, with and without `done`."""
+    book = Book()
+    options = f"&done={tmp_path}/done" if move else ""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    put(folder / "a.png", png(1))
+    camera = watch(folder, options, known=book.known)
+    first = book.inspect(camera, 1)
+    put(folder / second, png(2))
+    other = book.inspect(watch(folder, options, known=book.known) if restart else camera, 1)
+    assert [(frame.part_id, frame.content) for frame in first + other] == [("a", png(1)), (full_id(second), png(2))]
+    assert rest(watch(folder, options, known=book.known)) == []
+    left, moved = {path.name for path in folder.iterdir()}, {path.name for path in (tmp_path / "done").glob("*")}
+    assert (left, moved) == ((set(), {"a.png", second}) if move else ({"a.png", second}, set()))
+
+
+@pytest.mark.parametrize("second", ["a.jpg", "a.webp"])
+def test_what_came_while_nobody_watched_is_rather_inspected_twice_than_never(tmp_path: Path, second: str) -> None:
+    """Without `done`, nothing says which of two endings is the one recorded: both get a record, and then it is known."""
+    book = Book()
+    put(tmp_path / "a.png", png(1))
+    book.inspect(watch(tmp_path, known=book.known), 1)
+    put(tmp_path / second, png(2))
+    assert sorted(ids(rest(watch(tmp_path, known=book.known)))) == sorted([full_id("a.png"), full_id(second)])
+    book.times[full_id(second)] = NOW
+    assert ids(rest(watch(tmp_path, known=book.known))) == []
+
+
+def test_two_endings_hold_after_a_restart_half_way(tmp_path: Path) -> None:
+    """Of p.png and p.bmp one is recorded: after a restart the other one comes, alone."""
+    book = Book()
+    put(tmp_path / "p.png", png(1))
+    put(tmp_path / "p.bmp", png(2))
+    assert ids(book.inspect(watch(tmp_path, known=book.known), 1)) == [full_id("p.bmp")]
+    assert ids(rest(watch(tmp_path, known=book.known))) == [full_id("p.png")]
+
+
+def test_a_file_from_the_future_is_inspected_once_and_dated_now(tmp_path: Path) -> None:
+    """A camera PC whose clock runs ahead: captured now, and known again before and after its time has come."""
+    book = Book()
+    put(tmp_path / "p.png", png(1), NOW + 3600)
+    frames = book.inspect(watch(tmp_path, known=book.known, clock=lambda: NOW), 1)
+    assert [(frame.part_id, frame.captured_at) for frame in frames] == [(full_id("p.png", NOW + 3600), NOW)]
+    for later in (NOW + 1, NOW + 7200):
+        assert rest(watch(tmp_path, known=book.known, clock=lambda now=later: now)) == []  # type: ignore[misc]
+
+
+def test_a_file_from_the_future_is_not_taken_for_an_earlier_one(tmp_path: Path) -> None:
+    """Yesterday's p.png is recorded; today's, dated tomorrow, is another part."""
+    put(tmp_path / "p.png", png(1), NOW + 3600)
+    camera = watch(tmp_path, known=lambda _: {"p": NOW - 86400}, clock=lambda: NOW)
+    assert ids(take(camera, 1)) == [full_id("p.png", NOW + 3600)]
 
 
 def test_recorded_files_are_not_inspected_again(tmp_path: Path) -> None:
