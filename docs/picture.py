@@ -31,8 +31,21 @@ def draw(report: dict[str, Any], threshold: float, fault: int, file: Path) -> No
     figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
     lower, upper = [moment["lower"] for moment in timeline], [moment["upper"] for moment in timeline]
     axes.fill_between(parts, lower, upper, color="#2a6f97", alpha=0.18, label="redrabbit: limits at 95 %")
-    axes.plot(parts, [moment["point"] for moment in timeline], color="#2a6f97", lw=2.2, label="redrabbit: audit-weighted recall")
-    axes.plot(parts, [moment["observed"] for moment in timeline], color="#8d99ae", ls="--", lw=1.6, label="what the labels alone show")
+    axes.plot(
+        parts,
+        [moment["point"] for moment in timeline],
+        color="#2a6f97",
+        lw=2.2,
+        label="redrabbit: audit-weighted recall",
+    )
+    axes.plot(
+        parts,
+        [moment["observed"] for moment in timeline],
+        color="#8d99ae",
+        ls="--",
+        lw=1.6,
+        label="what the labels alone show",
+    )
     truth = [_true_recall(timeline, position) for position in range(len(timeline))]
     axes.plot(parts, truth, color="#111111", lw=1.2, label=f"the truth, newest {WINDOW} parts")
     axes.axhline(threshold, color="#c1121f", lw=1, ls=":", label=f"page threshold {threshold:.2f}")
@@ -40,7 +53,13 @@ def draw(report: dict[str, Any], threshold: float, fault: int, file: Path) -> No
     axes.annotate("camera out of focus", (fault, 0.02), xytext=(6, 0), textcoords="offset points", color="#555555")
     for page in report["pages"]:
         axes.axvline(page["part"], color="#c1121f", lw=1.4)
-        axes.annotate(f"page at part {page['part']}", (page["part"], 0.09), xytext=(6, 0), textcoords="offset points", color="#c1121f")
+        axes.annotate(
+            f"page at part {page['part']}",
+            (page["part"], 0.09),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color="#c1121f",
+        )
     axes.set(xlabel="parts", ylabel="recall", ylim=(0, 1.02), xlim=(0, parts[-1]))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower left", frameon=False, fontsize=8.5)

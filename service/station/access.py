@@ -48,7 +48,7 @@ class Caller:
 def caller(request: Request) -> Caller:
     """Raises HTTPException 401 for nobody we know, 403 for a page of another site that borrows somebody's browser."""
     deps: Deps = request.app.state.deps
-    _refuse_other_sites(request)
+    refuse_other_sites(request)
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer":
         secret = request.cookies.get(COOKIE, "")
@@ -111,7 +111,8 @@ def _from_here(request: Request) -> bool:
     return peer.is_loopback and _host(request) in ("127.0.0.1", "localhost", "::1")
 
 
-def _refuse_other_sites(request: Request) -> None:
+def refuse_other_sites(request: Request) -> None:
+    """Raises HTTPException 403: a browser may be made to ask, but says from which page."""
     origin = request.headers.get("origin")
     if origin and request.method not in ("GET", "HEAD") and _netloc(origin) != request.headers.get("host"):
         raise HTTPException(403, "a page of another site may not do this")

@@ -79,7 +79,7 @@ class Desk:
         except _Refusal as refusal:
             self._meter.rejected(refusal.line, refusal.why)
             return LabelReceipt(
-                ascii(claim.part_id)[1:129] if isinstance(claim.part_id, str) else "", "refused", str(refusal)
+                ascii(claim.part_id)[1:-1][:128] if isinstance(claim.part_id, str) else "", "refused", str(refusal)
             )
 
     def _label(

@@ -14,7 +14,7 @@ from fastapi.templating import Jinja2Templates
 
 from service.records import ALL, LineSnapshot, Snapshot, WindowQuality
 from service.station import views
-from service.station.access import COOKIE, Caller, allowed, caller, hash_secret
+from service.station.access import COOKIE, Caller, allowed, caller, hash_secret, refuse_other_sites
 from service.station.deps import Deps
 
 router = APIRouter(include_in_schema=False)
@@ -112,6 +112,7 @@ def sign_in(request: Request) -> Response:
 @router.post("/sign-in", response_class=HTMLResponse)
 def signed_in(request: Request, token: Annotated[str, Form()]) -> Response:
     """Keeps the token in a cookie that no script and no other site gets to see."""
+    refuse_other_sites(request)  # else somebody could be signed in under another's name
     deps: Deps = request.app.state.deps
     if deps.ledger.token(hash_secret(token.strip())) is None:
         return templates.TemplateResponse(request, "sign-in.html", {"wrong": True}, status_code=401)
@@ -128,7 +129,7 @@ def _clock_time(seconds: float | None) -> str:
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return "none yet"
+        return "–"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

@@ -9,14 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 
-from service.ledger.images import FolderImages
-from service.model.data import heldout
-from service.model.detector import OnnxDetector
-
 from service.cli.demo import MODEL
 from service.drawing import DrawPolicies
 from service.inspection import Inspection
+from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger, open_ledger
+from service.model.data import heldout
+from service.model.detector import OnnxDetector
 from service.ports import Meter
 from service.records import Frame
 from service.thresholds import parse

@@ -8,8 +8,8 @@ from statistics import median
 
 import cv2
 import numpy as np
-from service.model.detector import OnnxDetector
 
+from service.model.detector import OnnxDetector
 from tests.bench.line import BATCH, Paced, detector, pictures, worker
 from tests.bench.table import Row
 from tests.line import Counts

@@ -84,6 +84,8 @@ def test_a_bad_label_is_refused_with_its_reason_and_stops_no_other(station: Stat
     answer = client.post("/v1/labels", content=json.dumps([bad, _label(part_id="p2")]), headers=as_json)
     assert answer.status_code == 200
     assert [receipt["status"] for receipt in answer.json()] == ["refused", "recorded"]
+    echoed = alone.json()["part_id"]
+    assert len(echoed) <= 128 and (echoed == "p1" if isinstance(bad, dict) and bad["part_id"] == "p1" else True)
 
 
 def test_a_body_that_is_no_json_is_refused(station: Station) -> None:

@@ -34,7 +34,7 @@ async function next() {
     const found = await reply.json();
     if (!reply.ok) throw new Error(found.detail);
     show(found.part_id ? found : null);
-    say(found.part_id ? `${found.due} due on this line` : "Nothing is due. This page looks again by itself.");
+    say(found.part_id ? `${found.due} due` : "Nothing is due. This page looks again by itself.");
     if (!found.part_id) setTimeout(next, 3000);
   } catch (fault) {
     show(null);
