@@ -182,17 +182,17 @@ class Folder:
         short, full = file.path.stem, file.full_id
         if not valid_part_id(short):
             raise BadImage("unreadable", f"{short[:80]!a} is no part id; expected letters, digits and ._~:@-")
+        with self._lock:  # before the ledger is asked: what is released meanwhile is recorded by then
+            under_way = {short, full} & self._under_way.keys()
         recorded = self._known([part_id for part_id in (short, full) if valid_part_id(part_id)])
         same = short in recorded and abs(recorded[short] - file.time) < SAME_TIME
         if full in recorded or (same and self._owns_short_id(file)):
             self._move_to_done(file)
             return None
-        with self._lock:
-            free = short not in recorded and short not in self._under_way
-            taken = full in self._under_way
+        free = short not in recorded and short not in under_way
         if free and len(self._by_stem[short]) == 1 and file.time <= self._clock():
             return short
-        if taken:
+        if full in under_way:
             raise BadImage("unreadable", "another part has this id and this time; expected another name")
         if not valid_part_id(full):
             raise BadImage(
@@ -204,8 +204,16 @@ class Folder:
         """Whether a record under the short id and this time is this file's, and not one's of the same name and time with
         another ending. While one of those has no record of its own the answer is no: rather inspected twice than never."""
         rivals = [other.full_id for other in self._by_stem[file.path.stem] if other.is_rival(file)]
-        if self._options.done is not None and self._options.done.is_dir():
-            rivals += [other.full_id for other in self._files(self._options.done) if other.is_rival(file)]
+        if self._options.done is not None:
+            try:
+                rivals += [other.full_id for other in self._files(self._options.done) if other.is_rival(file)]
+            except FileNotFoundError:
+                pass  # nothing was moved there yet
+            except OSError as error:
+                log.warning(
+                    "folder cannot be read", camera=self.name, folder=str(self._options.done), why=error.strerror
+                )
+                return False
         return all(map(valid_part_id, rivals)) and set(rivals) <= self._known(rivals).keys()
 
     def _content(self, file: _File) -> bytes | None:
