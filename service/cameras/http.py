@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -30,6 +31,11 @@ CONNECTIONS = 128
 READ_WITHIN = 15.0
 FUTURE = 60.0
 PIECE = 65536
+_DETAIL = b'{"detail": "too many connections; come again"}'
+TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_DETAIL), _DETAIL)
+)
 _TIME: TypeAdapter[Any] = TypeAdapter(AwareDatetime)
 _LOT = re.compile(r"[^\x00-\x1f\x7f]{0,128}")
 
@@ -61,7 +67,10 @@ class Refused(Exception):
 
 
 class PushServer(ThreadingHTTPServer):
-    """Raises OSError when it cannot listen. token: b"" for none. limit: bytes. max_age: seconds."""
+    """Raises OSError when it cannot listen. token: b"" for none. limit: bytes. max_age: seconds.
+
+    read_within: seconds in which a request must be here as a whole.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -75,6 +84,7 @@ class PushServer(ThreadingHTTPServer):
         token: bytes,
         limit: int,
         max_age: float,
+        read_within: float = READ_WITHIN,
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.inspect = inspect
@@ -82,6 +92,7 @@ class PushServer(ThreadingHTTPServer):
         self.token = token
         self.limit = limit
         self.max_age = max_age
+        self.read_within = read_within
         self._slots = BoundedSemaphore(CONNECTIONS)
         self._reading: dict[socket.socket, float] = {}
         self._lock = Lock()
@@ -94,11 +105,20 @@ class PushServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._slots.acquire(blocking=False):
-            self.shutdown_request(request)
+            self._turn_away(request)
             return
         with self._lock:
-            self._reading[request] = monotonic() + READ_WITHIN
+            self._reading[request] = monotonic() + self.read_within
         super().process_request(request, client_address)
+
+    def _turn_away(self, request: socket.socket) -> None:
+        """Says so without a thread and without waiting: the answer fits into any socket's buffer."""
+        request.setblocking(False)
+        with suppress(OSError):  # it has gone by itself
+            request.recv(PIECE)  # closing with bytes unread would cut off the answer
+        with suppress(OSError):
+            request.sendall(TOO_MANY)
+        self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
@@ -118,10 +138,8 @@ class PushServer(ThreadingHTTPServer):
             late = [request for request, until in self._reading.items() if monotonic() > until]
         for request in late:
             self.has_read(request)
-            try:
+            with suppress(OSError):  # it has gone by itself
                 request.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # it has gone by itself
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A sender that went away; the base class prints a traceback."""
@@ -132,7 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "redrabbit"
     sys_version = ""
-    timeout = READ_WITHIN
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(self._push.read_within)
 
     @property
     def _push(self) -> PushServer:

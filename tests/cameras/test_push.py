@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from service.cameras import open_camera
+from service.cameras.http import CONNECTIONS, Answer, PushServer
 from service.cameras.push import Push
 from service.errors import BadImage, InvalidInput
 from tests.cameras.stage import NOW, CountingMeter, opened, verdict_of
@@ -197,6 +199,58 @@ def test_a_full_line_says_busy_and_a_stopped_one_answers_who_waits() -> None:
         camera.close()
         assert [answer.result().status_code for answer in answers] == [503] * 80
     assert meter.drops["line_full"] == 15
+
+
+@pytest.fixture
+def server() -> Iterator[PushServer]:
+    """The HTTP side alone, with little patience."""
+    server = PushServer(
+        ("127.0.0.1", 0), lambda pushed: Answer(200, {}), lambda: NOW, b"", limit=1000, max_age=60, read_within=0.3
+    )
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_slow_sender_is_cut_off(server: PushServer) -> None:
+    """Byte after byte, each in good time, is still too slow: the request as a whole has its limit."""
+    with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
+        connection.sendall(b"POST /v1/parts HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
+        connection.settimeout(0.05)
+        answer = b""
+        while True:
+            try:
+                connection.sendall(b"x")
+                if not (piece := connection.recv(1000)):
+                    break
+                answer += piece
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    assert b" 200 " not in answer
+    url = f"http://127.0.0.1:{server.server_port}/v1/parts"
+    assert httpx.post(url, content=b"x").status_code == 200
+
+
+def test_one_connection_too_many_is_told_to_come_again(server: PushServer) -> None:
+    """503 with Retry-After at the limit; service again once the idle ones are cut off."""
+    address = ("127.0.0.1", server.server_port)
+    url = f"http://127.0.0.1:{server.server_port}/v1/parts"
+    with ExitStack() as idle:
+        server.read_within = 600.0
+        for _ in range(CONNECTIONS):
+            idle.enter_context(socket.create_connection(address))
+        answer = httpx.post(url, content=b"x")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    while (status := httpx.post(url, content=b"x").status_code) == 503:
+        Event().wait(0.01)
+    assert status == 200
 
 
 def test_addresses_that_cannot_be_served_are_one_line(tmp_path: Path) -> None:
