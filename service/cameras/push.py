@@ -40,7 +40,8 @@ class _Waiting:
         self.answered = Event()
 
     def settle(self, answer: Answer) -> None:
-        self.answer = answer
+        """The first answer holds: a verdict that was released is not taken back by closing."""
+        self.answer = self.answer or answer
         self.answered.set()
 
 
