@@ -12,11 +12,11 @@ from tests.bench import labels, latency, memory, scrape, throughput
 from tests.bench.table import Row, render
 
 BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
+    "memory": memory.measure,  # first, while this process has used little
     "throughput": throughput.measure,
     "latency": latency.measure,
     "labels": labels.measure,
     "scrape": scrape.measure,
-    "memory": memory.measure,
 }
 
 
@@ -27,7 +27,7 @@ def main(names: list[str]) -> None:
     for name in names or BENCHES:
         print(f"{name} …", file=sys.stderr, flush=True)
         rows += BENCHES[name]()
-    print(render(rows))
+    print(render(sorted(rows, key=lambda row: row.what[:3])))
 
 
 main(sys.argv[1:])
