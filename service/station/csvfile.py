@@ -43,7 +43,8 @@ def import_labels(file: Path, desk: Desk, caller: Caller) -> Imported:
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{file}: no UTF-8 text in CSV: {error}") from error
+        before = f"; the {done.counts.total()} rows before it are done" if done.counts else ""
+        raise InvalidInput(f"{file}: no UTF-8 text in CSV: {error}{before}") from error
     return done
 
 

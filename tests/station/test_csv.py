@@ -64,6 +64,14 @@ def test_a_file_that_is_no_such_table_is_refused(station: Station, tmp_path: Pat
     assert words in str(caught.value)
 
 
+def test_rubbish_far_down_says_what_is_done_already(station: Station, tmp_path: Path) -> None:
+    """The rows before it are durable; sent again they are no change."""
+    good = b"part_id,label,inspector\n" + b"".join(b"p%d,good,ines\n" % number for number in range(1000))
+    with pytest.raises(InvalidInput, match="the 1000 rows before it are done"):
+        _import(station, tmp_path / "l.csv", good + b"x" * 20_000 + b"\n\xff\n")
+    assert len(station.ledger.labels_after(0, 2000)) == 1000
+
+
 def test_what_was_exported_comes_in_again_as_no_change(station: Station, tmp_path: Path) -> None:
     """Times keep their milliseconds."""
     station.part("p1")
