@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,8 +140,4 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _names(parts: Sequence[str]) -> str:
-    return ", ".join(parts)
-
-
-templates.env.filters |= {"clock": _clock_time, "duration": _duration, "share": _share, "names": _names}
+templates.env.filters |= {"clock": _clock_time, "duration": _duration, "share": _share}
