@@ -19,6 +19,13 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
     estimable = gauge("recall_estimable", "Whether the labels say anything about recall (1) or not (0).", *ROW)
     observed = gauge("recall_observed_ratio", "TP / (TP + FN) over labelled parts as they come: biased upwards.", *ROW)
     rejected = gauge("false_reject_ratio", "Share of the good parts that were rejected, among labelled ones.", *ROW)
+    ceiling = gauge(
+        "recall_ceiling_ratio",
+        "Recall cannot be above this: so many misses are known, volunteered ones included.",
+        *ROW,
+    )
+    worst = gauge("recall_worst_lower_ratio", "Lower limit of recall if every audit not returned were a miss.", *ROW)
+    named = _Limits("named_right", "Share of the real defects that are caught and named what they are, audit-weighted")
     recall = _Limits("recall", "Share of the real defects that are caught, audit-weighted")
     precision = _Limits("precision", "Share of the rejects that are real defects")
     for line in snapshot.lines.values():
@@ -30,9 +37,13 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
             estimable.add_metric(labels, float(row.recall.estimable))
             add(observed, labels, row.observed)
             add(rejected, labels, row.false_reject)
+            add(ceiling, labels, row.ceiling)
+            add(worst, labels, row.worst_lower)
+            named.add(labels, row.named_right)
             recall.add(labels, row.recall)
             precision.add(labels, row.precision)
-    yield from (parts, estimable, *recall.families, observed, *precision.families, rejected)
+    yield from (parts, estimable, *recall.families, observed, ceiling, worst)
+    yield from (*named.families, *precision.families, rejected)
 
 
 class _Limits:

@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, disable_created_metrics, make_wsgi_app
 
-from exporters import evidence, freshness, models, quality, thresholds
+from exporters import audit, challenge, drift, evidence, freshness, models, quality, thresholds
 from exporters.scrape import Collectors
 from service.errors import InvalidInput
 from service.records import Snapshot
@@ -29,6 +29,9 @@ def snapshot_metrics(snapshot: Callable[[], Snapshot], watched: WatchedThreshold
     collectors = (
         ("quality", quality.collect),
         ("evidence", evidence.collect),
+        ("audit", audit.collect),
+        ("challenge", challenge.collect),
+        ("drift", drift.collect),
         ("freshness", freshness.collect),
         ("models", models.collect),
         ("thresholds", partial(thresholds.collect, watched)),

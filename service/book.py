@@ -1,20 +1,34 @@
-"""All that is kept in memory of one line: buckets, counters, parts that wait for a label, and the meters."""
+"""All that is kept in memory of one line: buckets, counters, parts that wait for a label, challenge parts, pages.
+
+Everything has its moment: parts, labels, reports and acknowledgements when they were recorded, buckets when they closed.
+Between two of them nothing happens, so that whoever follows the ledger, however often, finds the same pages.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import accumulate
+from math import inf
 
+from service.paging import Closed, Paging
+from service.quality.agreement import Agreement
 from service.quality.buckets import Bucket, merged
-from service.quality.meter import Meter, limit_in_buckets
-from service.quality.truth import SOURCES, needs_second_look, settled
+from service.quality.challenge import Challenges
+from service.quality.draw import draw_check, learned_guesses, learned_shares, weights
+from service.quality.evidence import SURGE
+from service.quality.expected import Scores
+from service.quality.truth import SOURCES, needs_second_look, opinions, settled
 from service.quality.windows import in_window, quality
 from service.records import (
     ALL,
-    EvidenceState,
+    Acknowledgement,
+    ChallengePart,
+    ChallengeReport,
+    DrawAdvice,
     Histogram,
     LineSnapshot,
     ModelInForce,
@@ -22,24 +36,33 @@ from service.records import (
     RecordedLabel,
     RecordedVerdict,
     Source,
-    State,
     WindowQuality,
 )
-from service.thresholds import LineThresholds
+from service.thresholds import Levels, LineThresholds
 
-LAG_BOUNDS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0, float("inf"))
+LAG_BOUNDS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0, inf)
 
 DUE_FOR = 30 * 86400.0
+
+LEARN_FROM = 50
+"""So many of the newest closed buckets say how to draw next, and whether the draw followed its probabilities."""
 
 
 class LineBook:
     """One line as known so far. Rows come in ledger order; `snapshot` may be asked at any time from then on."""
 
-    def __init__(self, line: str, rule: LineThresholds) -> None:
+    def __init__(self, line: str, rule: LineThresholds, model: ModelInForce | None) -> None:
         self.line = line
         self._rule = rule
-        self._model: ModelInForce | None = None
+        self._model = model
         self._buckets: list[Bucket] = []
+        self._filled_at: list[float] = []
+        self._closed = Closed([], [])
+        self._as_closed: dict[int, Bucket] = {}
+        self._late_changes = 0
+        self._changed_at: float | None = None
+        self._configuration: tuple[str, str] | None = None
+        self._reconfigured_at: float | None = None
         self._parts: Counter[tuple[str, Outcome]] = Counter()
         self._labels: Counter[tuple[Source, str]] = Counter()
         self._corrections = 0
@@ -47,8 +70,13 @@ class LineBook:
         self._lag_total = 0.0
         self._last: dict[str, float] = {}
         self._waiting: dict[str, tuple[Source, float]] = {}
-        self._meters: dict[str, Meter] = {}
-        self._closed_before = 0
+        self._reported: set[str] = set()
+        self._agreement = Agreement()
+        self._challenges = Challenges(self.good)
+        self._passages_followed = 0
+        self._paging = Paging(line, rule, self.rows, self.good, self._challenges)
+        self._scores = Scores(self.rows)
+        self._recent = (-1, Bucket())
         self.second_looks: dict[str, None] = {}
 
     @property
@@ -60,76 +88,171 @@ class LineBook:
         """The defects that have figures, ALL first."""
         return (ALL, *(self._model.defects if self._model else ()))
 
-    def use_model(self, model: ModelInForce) -> None:
-        """The model in force names the classes."""
-        if self._model != model:
-            self._model = model
-            self._meters.clear()
+    def still(self, rule: LineThresholds, model: ModelInForce | None) -> bool:
+        """Takes new thresholds or a new model; False when they change what was counted, and the line must be followed anew."""
+        before, after = self._model, model
+        same_classes = (before and (before.classes, before.good)) == (after and (after.classes, after.good))
+        if not same_classes or (rule != self._rule and _heart(rule) != _heart(self._rule)):
+            return False
+        self._rule, self._model = rule, model
+        return True
 
-    def use_rule(self, rule: LineThresholds) -> bool:
-        """Takes new thresholds; False when they cut the buckets differently and the line must be followed anew."""
-        if rule == self._rule:
-            return True
-        same_cut = (rule.bucket.parts, rule.labels.second_look) == (
-            self._rule.bucket.parts,
-            self._rule.labels.second_look,
-        )
-        self._rule = rule
-        self._meters.clear()
-        return same_cut
+    def register(self, part: ChallengePart) -> None:
+        """Takes in a challenge part, before the parts that may be passes of it."""
+        self._challenges.register(part)
 
-    def add_part(self, row: RecordedVerdict) -> None:
-        """Takes in one new part."""
-        verdict = row.verdict
-        number = row.ordinal // self._rule.bucket.parts
+    def add_part(self, row: RecordedVerdict, budget: float) -> None:
+        """Takes in one new part, drawn under this audit budget."""
+        verdict, size = row.verdict, self._rule.bucket.parts
+        number = row.ordinal // size
         while len(self._buckets) <= number:
             self._buckets.append(Bucket())
-        self._buckets[number].add_part(verdict)
+        bucket = self._buckets[number]
         self._parts[verdict.camera, verdict.outcome] += 1
         self._later("captured", verdict.captured_at)
         self._later("recorded", row.recorded_at)
-        if verdict.outcome is not Outcome.PASS:
-            self._waiting[verdict.part_id] = (SOURCES[verdict.outcome], verdict.captured_at)
+        if self._configuration not in (None, (verdict.model, verdict.thresholds)):
+            self._reconfigured_at = verdict.captured_at
+        self._configuration = verdict.model, verdict.thresholds
+        challenge = self._challenges.named(row)
+        if challenge is not None:
+            bucket.add_challenge(verdict)
+            self._challenges.add(row, challenge, row.recorded_at)
+        else:
+            bucket.add_part(verdict, budget)
+            self._scores.add(number, self._probabilities(verdict.scores), verdict.flagged)
+            if verdict.outcome is not Outcome.PASS:
+                self._waiting[verdict.part_id] = (SOURCES[verdict.outcome], verdict.captured_at)
+        if bucket.full(size):
+            self._filled_at.append(row.recorded_at)
+
+    def _probabilities(self, scores: Sequence[float]) -> tuple[float, ...]:
+        """P(defect) of each row, as the scores say it."""
+        if self._model is None or len(scores) != len(self._model.classes):
+            return ()
+        by_class = dict(zip(self._model.classes, scores, strict=True))
+        return (1 - by_class[self.good], *(by_class[name] for name in self._model.defects))
 
     def add_label(self, part: RecordedVerdict, labels: Sequence[RecordedLabel]) -> None:
         """Takes in the last of `labels`, all rows of this part so far."""
         verdict, newest = part.verdict, labels[-1]
-        second_look = self._rule.labels.second_look
-        self._labels[SOURCES[verdict.outcome], newest.label.label] += 1
+        self.advance(newest.recorded_at)
+        challenge = self._is_challenge(part)
+        self._labels[Source.CHALLENGE if challenge else SOURCES[verdict.outcome], newest.label.label] += 1
         self._corrections += any(row.label.inspector == newest.label.inspector for row in labels[:-1])
         lag = max(0.0, newest.label.labelled_at - verdict.captured_at)
         self._lag[bisect_left(LAG_BOUNDS, lag)] += 1
         self._lag_total += lag
         self._later("labelled", newest.recorded_at)
+        if challenge:
+            return
         self._waiting.pop(verdict.part_id, None)
+        second_look = self._rule.labels.second_look
         if needs_second_look(labels, verdict.outcome, self.good, second_look):
             self.second_looks[verdict.part_id] = None
         else:
             self.second_looks.pop(verdict.part_id, None)
+        self._agreement.count(opinions(labels[:-1]), -1)
+        self._agreement.count(opinions(labels))
         before = settled(labels[:-1], verdict.outcome, self.good, second_look)
         after = settled(labels, verdict.outcome, self.good, second_look)
         if before == after:
             return
-        number = part.ordinal // self._rule.bucket.parts
+        bucket = self._changed(part, newest.recorded_at)
         if before is not None:
-            self._buckets[number].settle(verdict, before, step=-1)
+            bucket.settle(verdict, before, step=-1)
         if after is not None:
-            self._buckets[number].settle(verdict, after)
-        for meter in self._meters.values():
-            meter.forget_from(number)
+            bucket.settle(verdict, after)
+
+    def report(self, said: ChallengeReport, part: RecordedVerdict, labels: Sequence[RecordedLabel]) -> None:
+        """Takes a part out of production: it was a pass of a challenge part. labels: all rows of it so far."""
+        self.advance(said.recorded_at)
+        verdict, challenge = part.verdict, self._challenges.part(said.name)
+        if challenge is None or self._is_challenge(part):
+            return
+        bucket = self._changed(part, said.recorded_at)
+        actual = settled(labels, verdict.outcome, self.good, self._rule.labels.second_look)
+        if actual is not None:
+            bucket.settle(verdict, actual, step=-1)
+        bucket.exclude(verdict)
+        self._agreement.count(opinions(labels), -1)
+        number = part.ordinal // self._rule.bucket.parts
+        self._scores.add(number, self._probabilities(verdict.scores), verdict.flagged, step=-1)
+        self._waiting.pop(verdict.part_id, None)
+        self.second_looks.pop(verdict.part_id, None)
+        self._reported.add(verdict.part_id)
+        self._challenges.add(part, challenge, said.recorded_at)
+
+    def _is_challenge(self, part: RecordedVerdict) -> bool:
+        return part.verdict.part_id in self._reported or self._challenges.named(part) is not None
+
+    def _changed(self, part: RecordedVerdict, at: float) -> Bucket:
+        """The bucket of a part whose counts are about to change. Of a closed one the first report is kept."""
+        number = part.ordinal // self._rule.bucket.parts
+        bucket = self._buckets[number]
+        if number < len(self._closed.buckets):
+            self._as_closed.setdefault(number, deepcopy(bucket))
+            self._late_changes += 1
+            self._changed_at = at
+            self._recent = (-1, bucket)
+            self._paging.forget_from(number)
+        return bucket
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """Somebody takes on the pages that stand."""
+        self.advance(said.recorded_at)
+        self._settle_changes()
+        self._paging.acknowledge(said)
+
+    def advance(self, now: float) -> None:
+        """Lets happen what is due up to this moment: corrections take effect, buckets close, challenge parts count."""
+        if self._changed_at is not None and now > self._changed_at:
+            self._settle_changes()
+        while (moment := min(self._closes_at(), self._passage_at())) <= now:
+            if self._closes_at() == moment:
+                self._closed.buckets.append(self._buckets[len(self._closed.buckets)])
+                self._closed.at.append(moment)
+            else:
+                self._passages_followed += 1
+            self._follow(moment)
+
+    def _settle_changes(self) -> None:
+        """Labels that were recorded in one transaction take effect together."""
+        if self._changed_at is not None:
+            at, self._changed_at = self._changed_at, None
+            self._follow(at)
+
+    def _follow(self, at: float) -> None:
+        self._paging.follow(self._closed, self._passages_followed, at)
+
+    def _closes_at(self) -> float:
+        """Buckets close in order, once full and once their labels have had time to arrive; inf: not known yet."""
+        number = len(self._closed.buckets)
+        if number >= len(self._filled_at):
+            return inf
+        labelled = self._buckets[number].last_captured_at + self._rule.bucket.closes_after
+        return max(labelled, self._filled_at[number], *self._closed.at[-1:])
+
+    def _passage_at(self) -> float:
+        passages = self._challenges.passages
+        return passages[self._passages_followed].recorded_at if self._passages_followed < len(passages) else inf
 
     def _later(self, name: str, at: float) -> None:
         self._last[name] = max(at, self._last.get(name, at))
 
     def snapshot(self, as_of: float) -> LineSnapshot:
         """Figures of the line as seen at as_of. Closed buckets only; provisional ones beside."""
-        count = self._closed_count(as_of)
+        self.advance(as_of)
+        self._settle_changes()
         self._forget_overdue(as_of)
-        closed = self._buckets[:count]
-        official = self._quality(closed, as_of, provisional=False)
+        closed = self._closed.buckets
+        official = self._quality(closed, as_of)
+        pages = self._paging.pages()
         pending = Counter(source for source, _ in self._waiting.values())
         pending[Source.REVIEW] += 0
         pending[Source.AUDIT] += 0
+        recent = self._newest_closed()
+        expected, drift = self._scores.say(self._model)
         return LineSnapshot(
             line=self.line,
             parts=dict(self._parts),
@@ -141,12 +264,22 @@ class LineBook:
             last_recorded_at=self._last.get("recorded"),
             last_label_at=self._last.get("labelled"),
             oldest_pending_at=min((at for _, at in self._waiting.values()), default=None),
-            closed_buckets=count,
-            open_parts=sum(bucket.parts for bucket in self._buckets[count:]),
+            closed_buckets=len(closed),
+            open_parts=sum(bucket.parts for bucket in self._buckets[len(closed) :]),
             defects=self.rows,
             quality=official,
-            provisional=self._quality(self._buckets, as_of, provisional=True),
-            evidence=self._evidence(closed, official, as_of),
+            provisional=tuple(replace(row, provisional=True) for row in self._quality(self._buckets, as_of)),
+            first_reported=self._first_reported(official, as_of),
+            late_changes=self._late_changes,
+            evidence=self._paging.evidence(),
+            pages=pages,
+            at_risk=self._at_risk({page.defect: page.at_risk_from for page in reversed(pages) if page.standing}),
+            next_draw=self._next_draw(recent),
+            draw_check=draw_check(recent.passed, recent.drawn),
+            challenges=self._challenges.state(self._reconfigured_at, self._last.get("captured")),
+            agreement=self._agreement.state(self.good),
+            expected=expected,
+            drift=drift,
         )
 
     def _forget_overdue(self, as_of: float) -> None:
@@ -157,29 +290,45 @@ class LineBook:
                 return
             del self._waiting[oldest]
 
-    def _closed_count(self, as_of: float) -> int:
-        """Buckets close in order: one that is open keeps those behind it open."""
-        rule = self._rule.bucket
-        count = min(self._closed_before, len(self._buckets))
-        while count and not self._buckets[count - 1].closed(rule.parts, rule.closes_after, as_of):
-            count -= 1
-        while count < len(self._buckets) and self._buckets[count].closed(rule.parts, rule.closes_after, as_of):
-            count += 1
-        self._closed_before = count
-        return count
-
-    def _quality(self, buckets: Sequence[Bucket], as_of: float, provisional: bool) -> tuple[WindowQuality, ...]:
+    def _quality(self, buckets: Sequence[Bucket], as_of: float) -> tuple[WindowQuality, ...]:
         found: list[WindowQuality] = []
         for window in self._rule.windows:
             inside = buckets[in_window(buckets, window, as_of) :]
             total = merged(bucket for bucket in inside if bucket.usable)
             starved = sum(not bucket.usable for bucket in inside)
-            rows = [
+            found += [
                 quality(total, self.line, defect, self.good, window.name, self._threshold(defect), starved)
                 for defect in self.rows
             ]
-            found += [replace(row, provisional=provisional) for row in rows]
         return tuple(found)
+
+    def _first_reported(self, official: tuple[WindowQuality, ...], as_of: float) -> tuple[WindowQuality, ...]:
+        """What the windows said before anybody changed his mind about their parts."""
+        if not self._as_closed:
+            return official
+        as_closed = [self._as_closed.get(number, bucket) for number, bucket in enumerate(self._closed.buckets)]
+        return self._quality(as_closed, as_of)
+
+    def _at_risk(self, first: Mapping[str, int]) -> dict[str, int]:
+        size = self._rule.bucket.parts
+        return {
+            defect: sum(bucket.passed.total() for bucket in self._buckets[ordinal // size :])
+            for defect, ordinal in first.items()
+        }
+
+    def _newest_closed(self) -> Bucket:
+        """The newest LEARN_FROM closed buckets as one."""
+        count = len(self._closed.buckets)
+        if self._recent[0] != count:
+            self._recent = (count, merged(self._closed.buckets[-LEARN_FROM:]))
+        return self._recent[1]
+
+    def _next_draw(self, recent: Bucket) -> DrawAdvice:
+        surge, budget = self._paging.surge, self._rule.audit.budget
+        budget = min(1.0, SURGE * budget) if surge else budget
+        known = self._model.guesses if self._model else ()
+        guesses = learned_guesses(recent.audits, self.good, *([known] if known else []))
+        return DrawAdvice(tuple(weights(budget, learned_shares(recent.passed), guesses)), budget, surge)
 
     def overall(self) -> tuple[WindowQuality, ...]:
         """Quality over every bucket, open ones included."""
@@ -194,30 +343,9 @@ class LineBook:
         row = defects[0] if defect == ALL and len(defects) == 1 else defect
         return self._rule.row(row, len(defects)).recall.page
 
-    def _evidence(
-        self, closed: Sequence[Bucket], official: Sequence[WindowQuality], as_of: float
-    ) -> tuple[EvidenceState, ...]:
-        rule, defects = self._rule, self.rows[1:]
-        found = []
-        for defect in self.rows:
-            threshold = rule.row(defect, len(defects)).recall.page
-            if threshold is None or not closed:
-                continue
-            if defect not in self._meters:
-                self._meters[defect] = Meter(defect, self.good, threshold, rule.audit.budget)
-            meter = self._meters[defect]
-            watched = max(1, len(defects) if len(defects) == 1 else len(defects) + 1)
-            meter.follow(
-                closed,
-                lambda number, t=threshold, k=watched: limit_in_buckets(  # type: ignore[misc]
-                    rule.false_page_every, self._bucket_seconds(number), k, t, rule.audit.budget
-                ),
-            )
-            if all(row.state is State.PROVEN for row in official if row.defect == defect):
-                meter.clear_before(min(in_window(closed, window, as_of) for window in rule.windows))
-            found.append(meter.state(self.line))
-        return tuple(found)
 
-    def _bucket_seconds(self, number: int) -> float:
-        """Mean time a bucket took, idle times included, up to this one: the promise is made in time on the clock."""
-        return (self._buckets[number].last_captured_at - self._buckets[0].first_captured_at) / (number + 1)
+def _heart(rule: LineThresholds) -> LineThresholds:
+    """The thresholds without what enters no bucket, no state and no page."""
+    silent = {"precision": Levels(), "labels": rule.labels.model_copy(update={"starved_after": 1.0})}
+    kinds = {name: row.model_copy(update={"precision": Levels()}) for name, row in rule.defects.items()}
+    return rule.model_copy(update={**silent, "defects": kinds})

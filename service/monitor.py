@@ -5,13 +5,25 @@ A part or a label costs the same however long the history is; a restart follows 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from threading import Lock
 
 from service.book import LineBook
 from service.ports import Clock, LedgerReader
-from service.records import LineSnapshot, ModelInForce, RecordedLabel, RecordedVerdict, Snapshot, WindowQuality
+from service.records import (
+    Acknowledgement,
+    ChallengeReport,
+    LineSnapshot,
+    ModelInForce,
+    RecordedLabel,
+    RecordedVerdict,
+    Snapshot,
+    Verdict,
+    WindowQuality,
+)
 from service.thresholds import Thresholds
 
 CHUNK = 5_000
@@ -25,18 +37,25 @@ class Monitor:
         self._thresholds = thresholds
         self._clock = clock
         self._lock = Lock()
-        self._books: dict[str, LineBook] = {}
         self._models: dict[str, ModelInForce] = {}
-        self._last_part = 0
-        self._last_label = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """As if just started."""
+        self._books: dict[str, LineBook] = {}
+        self._budgets: dict[tuple[str, int], float] = {}
+        self._read = dict.fromkeys(("parts", "labels", "challenges", "reports", "acknowledgements"), 0)
         self._waiting: set[str] = set()
+        self._told: deque[ChallengeReport | Acknowledgement] = deque()
 
     def snapshot(self, as_of: float | None = None) -> Snapshot:
         """Follows the ledger to its end and says what is known at as_of (now, when not given)."""
         with self._lock:
             models, _, heartbeats = self._ledger.line_state()
-            self._use_thresholds()
             self._models = {model.line: model for model in models if model.role == "active"}
+            rules = self._thresholds()
+            if not all(book.still(rules.line(name), self._models.get(name)) for name, book in self._books.items()):
+                self._forget()
             self._follow()
             now = self._clock() if as_of is None else as_of
             lines: dict[str, LineSnapshot] = {}
@@ -58,43 +77,72 @@ class Monitor:
         with self._lock:
             return sorted(self._books[line].second_looks) if line in self._books else []
 
-    def _use_thresholds(self) -> None:
-        current = self._thresholds()
-        same_cut = [book.use_rule(current.line(name)) for name, book in self._books.items()]
-        if not all(same_cut):
-            self._books.clear()
-            self._waiting.clear()
-            self._last_part = self._last_label = 0
-
     def _follow(self) -> None:
-        """Parts before labels: a label whose part is not there yet waits for it."""
-        while rows := self._ledger.parts_after(self._last_part, CHUNK):
+        """Challenge parts before the parts that may be passes of them; parts before their labels: one that is early waits."""
+        while rows := self._ledger.parts_after(self._read["parts"], CHUNK):
+            for sequence, challenge in self._ledger.challenge_parts_after(self._read["challenges"]):
+                self._book(challenge.line).register(challenge)
+                self._read["challenges"] = sequence
             self._take_parts(rows)
-            self._last_part = rows[-1].sequence
-        while labels := self._ledger.labels_after(self._last_label, CHUNK):
+            self._read["parts"] = rows[-1].sequence
+        self._hear()
+        while labels := self._ledger.labels_after(self._read["labels"], CHUNK):
             self._take_labels(labels)
-            self._last_label = labels[-1].sequence
+            self._read["labels"] = labels[-1].sequence
+        self._take_told(inf)
+
+    def _hear(self) -> None:
+        """What people said of challenge parts and pages, in the order in which it was recorded."""
+        reports = self._ledger.challenge_reports_after(self._read["reports"])
+        said = self._ledger.acknowledgements_after(self._read["acknowledgements"])
+        told: list[ChallengeReport | Acknowledgement] = [one for _, one in reports]
+        told += [one for _, one in said]
+        self._told.extend(sorted(told, key=lambda one: one.recorded_at))
+        for kind, sequences in (("reports", [at for at, _ in reports]), ("acknowledgements", [at for at, _ in said])):
+            self._read[kind] = max(sequences, default=self._read[kind])
+
+    def _take_told(self, until: float) -> None:
+        while self._told and self._told[0].recorded_at < until:
+            told = self._told.popleft()
+            if isinstance(told, Acknowledgement):
+                self._book(told.line).acknowledge(told)
+            elif part := self._ledger.parts([told.part_id]).get(told.part_id):
+                history = self._ledger.labels([told.part_id]).get(told.part_id, ())
+                known = [label for label in history if label.sequence <= self._read["labels"]]
+                self._book(part.verdict.line).report(told, part, known)
 
     def _take_parts(self, rows: Sequence[RecordedVerdict]) -> None:
         early = [row.verdict.part_id for row in rows if row.verdict.part_id in self._waiting]
         for row in rows:
-            self._book(row.verdict.line).add_part(row)
+            self._book(row.verdict.line).add_part(row, self._budget(row.verdict))
         if early:
             self._waiting.difference_update(early)
             known = {row.verdict.part_id: row for row in rows}
             for part_id, labels in self._ledger.labels(early).items():
                 for position, label in enumerate(labels):
-                    if label.sequence <= self._last_label:
+                    if label.sequence <= self._read["labels"]:
                         self._book(known[part_id].verdict.line).add_label(known[part_id], labels[: position + 1])
+
+    def _budget(self, verdict: Verdict) -> float:
+        """The audit budget that a part was drawn under, inf where its policy is not known."""
+        key = verdict.line, verdict.policy
+        if key not in self._budgets:
+            self._budgets[key] = inf
+            self._budgets |= {
+                (policy.line, policy.number): policy.budget for policy in self._ledger.draw_policies(verdict.line)
+            }
+        return self._budgets[key]
 
     def _take_labels(self, rows: Sequence[RecordedLabel]) -> None:
         part_ids = list({row.label.part_id for row in rows})
         parts = self._ledger.parts(part_ids)
         history = self._ledger.labels(part_ids)
         for row in rows:
+            self._take_told(row.recorded_at)
+            self._read["labels"] = row.sequence
             part_id = row.label.part_id
             part = parts.get(part_id)
-            if part is None or part.sequence > self._last_part:
+            if part is None or part.sequence > self._read["parts"]:
                 self._waiting.add(part_id)
                 continue
             upto = [label for label in history[part_id] if label.sequence <= row.sequence]
@@ -102,8 +150,5 @@ class Monitor:
 
     def _book(self, line: str) -> LineBook:
         if line not in self._books:
-            self._books[line] = LineBook(line, self._thresholds().line(line))
-        book = self._books[line]
-        if line in self._models:
-            book.use_model(self._models[line])
-        return book
+            self._books[line] = LineBook(line, self._thresholds().line(line), self._models.get(line))
+        return self._books[line]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from service.errors import BadImage
 from service.records import (
+    Acknowledgement,
+    ChallengePart,
+    ChallengeReport,
     DrawPolicy,
     Frame,
     Heartbeat,
@@ -71,6 +74,7 @@ class DetectorInfo:
     """What a loaded model says of itself. decision_thresholds: one per defect class, in (0, 1].
 
     guesses: miss probability per score band from the validation set, for the first draw policy; None: not known.
+    scores: validation pictures of each class per bin of P(defective), for expected recall and drift; {}: not known.
     """
 
     name: str
@@ -80,6 +84,7 @@ class DetectorInfo:
     decision_thresholds: Mapping[str, float]
     provider: str
     guesses: tuple[float, ...] | None = None
+    scores: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 class Release(Protocol):
@@ -146,6 +151,22 @@ class LabelLedger(Protocol):
         ...
 
 
+class ChallengeLedger(Protocol):
+    """What people say beside labels. Durable when a call returns."""
+
+    def register_challenge(self, part: ChallengePart) -> ChallengePart:
+        """A new row, from now on in force for this line and name; recorded_at is given by the ledger."""
+        ...
+
+    def report_challenge(self, part_id: str, name: str, by: str) -> ChallengeReport:
+        """Says that a recorded part was a pass of a challenge part. Raises InvalidInput."""
+        ...
+
+    def acknowledge(self, line: str, defect: str, by: str, note: str) -> Acknowledgement:
+        """Takes on the pages of a row (ALL: of the line) that stand now."""
+        ...
+
+
 class LedgerReader(Protocol):
     """Reads; never blocks a writer."""
 
@@ -161,6 +182,26 @@ class LedgerReader(Protocol):
 
     def labels(self, part_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedLabel]]:
         """All label rows of each part, by sequence."""
+        ...
+
+    def draw_policies(self, line: str) -> Sequence[DrawPolicy]:
+        """All of the line, by number."""
+        ...
+
+    def challenge_parts_after(self, sequence: int) -> Sequence[tuple[int, ChallengePart]]:
+        """Registrations with a larger sequence, ascending, each with its sequence."""
+        ...
+
+    def challenge_reports_after(self, sequence: int) -> Sequence[tuple[int, ChallengeReport]]: ...
+
+    def acknowledgements_after(self, sequence: int) -> Sequence[tuple[int, Acknowledgement]]: ...
+
+    def at_risk(self, line: str, ordinal: int, after: int, limit: int) -> Sequence[RecordedVerdict]:
+        """Passed parts of the line from this ordinal on, oldest first, of a larger sequence than `after`."""
+        ...
+
+    def lots_at_risk(self, line: str, ordinal: int) -> Sequence[tuple[str, int]]:
+        """(lot, passed parts) of the line from this ordinal on, in order of their first part."""
         ...
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:

@@ -5,7 +5,7 @@ Times are seconds since 1970-01-01 UTC (float). Images are uint8 BGR, (H, W, 3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -33,6 +33,17 @@ class Source(StrEnum):
     REVIEW = "review"
     AUDIT = "audit"
     VOLUNTEERED = "volunteered"
+    CHALLENGE = "challenge"
+
+
+SEPARATOR: Final = "~"
+"""Between the name of a challenge part and what tells its passes apart."""
+
+
+class Detector(StrEnum):
+    """What feeds an e-detector: the audits of production parts, or challenge parts."""
+
+    AUDIT = "audit"
     CHALLENGE = "challenge"
 
 
@@ -128,7 +139,11 @@ class RecordedLabel:
 
 @dataclass(frozen=True, slots=True)
 class ModelInForce:
-    """A model as a line's worker registered it. classes in the order of the scores; good is one of them."""
+    """A model as a line's worker registered it. classes in the order of the scores; good is one of them.
+
+    guesses: miss probability per score band, () when not known. scores: validation pictures of each class, counted per bin of
+    P(defective) (quality.expected), {} when not known.
+    """
 
     line: str
     digest: str
@@ -139,6 +154,8 @@ class ModelInForce:
     provider: str
     role: str
     since: float
+    guesses: tuple[float, ...] = ()
+    scores: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def defects(self) -> tuple[str, ...]:
@@ -155,6 +172,16 @@ class DrawPolicy:
     weights: tuple[int, ...]
     budget: float
     surge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DrawAdvice:
+    """What closed buckets say of the next draw: an integer weight per score band, which spend `budget`. surge: evidence is
+    rising, the budget is larger for that."""
+
+    weights: tuple[int, ...]
+    budget: float
+    surge: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +221,9 @@ class WindowQuality:
     """Quality of one line, one defect (or ALL), over one window of closed buckets.
 
     observed: TP / (TP + FN) over labelled parts as they come, biased upwards, shown beside. Counts are parts as labelled.
-    threshold_page, threshold_warn: None where the row carries no threshold. state is judged against threshold_page.
-    provisional counts parts and buckets that are not closed yet and not in any number here.
+    named_right: share of the real defects that are caught and named what they are. ceiling: recall cannot be above it, as so
+    many misses are known, volunteered ones included. worst_lower: the lower limit if every audit that nobody returned were a
+    miss. state is judged against the page threshold. provisional: buckets that are not closed yet are in it.
     """
 
     line: str
@@ -210,6 +238,9 @@ class WindowQuality:
     observed: float | None
     precision: Estimate
     false_reject: float | None
+    named_right: Estimate
+    ceiling: float | None
+    worst_lower: float | None
     state: State
     reason: str
     provisional: bool = False
@@ -217,15 +248,116 @@ class WindowQuality:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceState:
-    """The e-detector of one line and defect: page when evidence reached limit, latched until acknowledged."""
+    """The e-detector of one line and defect: page when evidence reached limit, latched until the page ends.
+
+    steps: closed buckets, or challenge parts, that it has seen.
+    """
 
     line: str
     defect: str
+    detector: Detector
     evidence: float
     limit: float
     paged: bool
-    paged_bucket: int | None
-    buckets: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page as raised, and how it ended, if it did. step: number of the bucket, or of the challenge part, that completed its
+    evidence; ordinal: of the first part after it.
+
+    taken_back_at: a correction took the evidence away. cleared_at: windows that began after it are PROVEN.
+    at_risk_from: ordinal of the first part that it touches; no part before it is in doubt.
+    """
+
+    line: str
+    defect: str
+    detector: Detector
+    step: int
+    ordinal: int
+    raised_at: float
+    taken_back_at: float | None = None
+    cleared_at: float | None = None
+    acknowledged_at: float | None = None
+    acknowledged_by: str = ""
+    note: str = ""
+    at_risk_from: int = 0
+
+    @property
+    def standing(self) -> bool:
+        return self.taken_back_at is None and self.cleared_at is None and self.acknowledged_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Somebody has taken on the pages of a row that stood at that moment. defect may be ALL."""
+
+    line: str
+    defect: str
+    recorded_at: float
+    by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengePart:
+    """A part that is known beforehand and sent through on purpose: a red rabbit when `expected` is a defect.
+
+    A part whose id is `name`, or `name~` and anything, is a pass of it. Due `every` so many seconds, at each of `shifts`
+    (seconds after midnight UTC), and after a change of model or thresholds when `after_change`; overdue `within` seconds later.
+    The newest row of a line and name is in force; `retired` ends it.
+    """
+
+    line: str
+    name: str
+    expected: str
+    recorded_at: float
+    every: float | None = None
+    shifts: tuple[float, ...] = ()
+    after_change: bool = False
+    within: float = 900.0
+    retired: bool = False
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeReport:
+    """Somebody says after the fact that a recorded part was a pass of this challenge part."""
+
+    line: str
+    part_id: str
+    name: str
+    recorded_at: float
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeState:
+    """How the challenge parts of a line fare. due: {name: when its next pass was due}, of those that are overdue."""
+
+    caught: int
+    missed: int
+    overdue: Mapping[str, float]
+    last_passed_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class InspectorAgreement:
+    """One inspector against what parts seen by several were settled to be. missed: share of the defects that he called
+    good; false_alarm: share of the good parts that he called defective."""
+
+    inspector: str
+    missed: Estimate
+    false_alarm: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementState:
+    """How far inspectors agree on parts that two or more have labelled. kappa: {(one, other): (Cohen's kappa, parts)}."""
+
+    inspectors: tuple[InspectorAgreement, ...] = ()
+    kappa: Mapping[tuple[str, str], tuple[float | None, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +374,11 @@ class LineSnapshot:
     """All that is known of one line at `Snapshot.as_of`.
 
     parts: {(camera, outcome): count}. labels: {(source, label): count of accepted rows}. pending: {source: parts due and
-    not labelled}. The times are None before the first one. defects: the rows in order, ALL first.
+    not labelled}. The times are None before the first one. defects: the rows in order, ALL first. quality: of closed buckets;
+    provisional: of all; first_reported: of closed buckets with the labels that they had when they closed, and late_changes
+    the number of labels that changed one since. pages: all, oldest first. at_risk: {defect: passed parts that a standing page
+    touches}. draw_check: probability of draw counts this far from their probabilities. expected: {defect: recall expected
+    from the scores alone}. drift: population stability index of the scores.
     """
 
     line: str
@@ -260,7 +396,17 @@ class LineSnapshot:
     defects: tuple[str, ...]
     quality: tuple[WindowQuality, ...]
     provisional: tuple[WindowQuality, ...]
+    first_reported: tuple[WindowQuality, ...]
+    late_changes: int
     evidence: tuple[EvidenceState, ...]
+    pages: tuple[Page, ...]
+    at_risk: Mapping[str, int]
+    next_draw: DrawAdvice
+    draw_check: float | None
+    challenges: ChallengeState
+    agreement: AgreementState
+    expected: Mapping[str, float]
+    drift: float | None
     models: tuple[ModelInForce, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()
 

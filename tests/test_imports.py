@@ -11,7 +11,7 @@ BASE = {"records", "errors"}
 STATISTICS = {*BASE, "quality"}
 CONFIGURATION = {*BASE, "yamltext", "thresholds", "settings"}
 PORTS = {*BASE, "ports"}
-MONITOR = {*STATISTICS, *CONFIGURATION, "ports", "book", "monitor"}
+MONITOR = {*STATISTICS, *CONFIGURATION, "ports", "paging", "book", "monitor"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": BASE,
     "quality": STATISTICS,
     "images": BASE,
-    "book": {*STATISTICS, "thresholds"},
+    "paging": {*STATISTICS, "thresholds"},
+    "book": {*STATISTICS, "thresholds", "paging"},
     "monitor": MONITOR,
     "drawing": {*STATISTICS, "ports", "thresholds"},
     "inspection": {*STATISTICS, "ports"},
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """What each module or package of `service` may import from `service`. The composition root, `cli`, may import everything."""
 
-PURE = ("errors", "records", "ports", "quality", "book")
+PURE = ("errors", "records", "ports", "quality", "paging", "book")
 IMPURE_MODULES = {
     "time",
     "datetime",

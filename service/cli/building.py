@@ -7,11 +7,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from service import settings as settings_file
@@ -150,6 +150,8 @@ def in_force(line: str, model: OnnxDetector, since: float | None = None) -> Mode
         provider=info.provider,
         role="active",
         since=time.time() if since is None else since,
+        guesses=info.guesses or (),
+        scores=info.scores,
     )
 
 
@@ -172,8 +174,8 @@ def open_cameras(settings: Settings, meter: Meter, ledger: SqlLedger) -> list[Ca
     ]
 
 
-class LateLedger:
-    """Reads a ledger that may not be there yet: LedgerUnavailable until somebody has made it. Fulfils ports.LedgerReader."""
+class _LateLedger:
+    """Every call goes to the ledger, as soon as there is one."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -192,20 +194,13 @@ class LateLedger:
                     raise LedgerUnavailable(str(error)) from error
             return self._ledger
 
-    def parts_after(self, sequence: int, limit: int) -> Sequence[Any]:
-        return self._opened().parts_after(sequence, limit)
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda *arguments: getattr(self._opened(), name)(*arguments)
 
-    def labels_after(self, sequence: int, limit: int) -> Sequence[Any]:
-        return self._opened().labels_after(sequence, limit)
 
-    def parts(self, part_ids: Sequence[str]) -> Mapping[str, Any]:
-        return self._opened().parts(part_ids)
-
-    def labels(self, part_ids: Sequence[str]) -> Mapping[str, Any]:
-        return self._opened().labels(part_ids)
-
-    def line_state(self) -> Any:
-        return self._opened().line_state()
+def late_ledger(url: str) -> LedgerReader:
+    """Reads a ledger that may not be there yet: LedgerUnavailable until somebody has made it."""
+    return cast(LedgerReader, _LateLedger(url))
 
 
 def monitor(reader: LedgerReader, thresholds: WatchedThresholds) -> Monitor:
@@ -218,7 +213,7 @@ def ledger_metrics(settings: Settings) -> CollectorRegistry:
     from exporters.serving import snapshot_metrics
 
     thresholds = WatchedThresholds(settings.thresholds)
-    return snapshot_metrics(monitor(LateLedger(settings.ledger), thresholds).snapshot, thresholds)
+    return snapshot_metrics(monitor(late_ledger(settings.ledger), thresholds).snapshot, thresholds)
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def _watch(
     Returns the report, None when there is nothing to report, or the status of a process that could not start.
     """
     thresholds = WatchedThresholds(settings.thresholds)
-    reader = building.LateLedger(settings.ledger)
+    reader = building.late_ledger(settings.ledger)
     with closing(_Station(settings.station.listen)) as station:
         live = Live(
             settings.line,

@@ -52,8 +52,8 @@ class Parts(Base):
         with self._writer.begin() as connection:
             row = connection.execute(newest).one_or_none()
             if row is None or replace(ModelInForce(*row), since=model.since) != model:
-                decision = {"decision_thresholds": dict(model.decision_thresholds)}
-                connection.execute(insert(models), {"recorded_at": self._clock(), **values(model), **decision})
+                maps = {"decision_thresholds": dict(model.decision_thresholds), "scores": dict(model.scores)}
+                connection.execute(insert(models), {"recorded_at": self._clock(), **values(model), **maps})
 
     def draw_policy(self, line: str) -> DrawPolicy | None:
         """The line's newest."""

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Select, exists, func, select, tuple_
+from sqlalchemy import Select, Table, exists, func, or_, select, tuple_
 
 from service.ledger.base import AnyRow, Base, rows_of
-from service.ledger.schema import NOT_PASSED, columns, draw_policies, heartbeats, labels, models, parts
-from service.records import DrawPolicy, Heartbeat, Label, ModelInForce, RecordedLabel, RecordedVerdict, Verdict
+from service.ledger.schema import (
+    NOT_PASSED,
+    acknowledgements,
+    challenge_parts,
+    challenge_reports,
+    columns,
+    draw_policies,
+    heartbeats,
+    labels,
+    models,
+    parts,
+)
+from service.records import (
+    SEPARATOR,
+    Acknowledgement,
+    ChallengePart,
+    ChallengeReport,
+    DrawPolicy,
+    Heartbeat,
+    Label,
+    ModelInForce,
+    Outcome,
+    RecordedLabel,
+    RecordedVerdict,
+    Verdict,
+)
+
+T = TypeVar("T")
 
 # Written once: to put a statement together costs several times what SQLite takes to answer it.
 _PARTS = select(parts.c.sequence, parts.c.ordinal, parts.c.recorded_at, *columns(parts, Verdict))
@@ -29,7 +55,19 @@ _POLICIES = (
     .where(tuple_(draw_policies.c.line, draw_policies.c.number).in_(_NEWEST))
     .order_by(draw_policies.c.line)
 )
+_ALL_POLICIES = select(*columns(draw_policies, DrawPolicy)).order_by(draw_policies.c.number)
 _WORKERS = select(*columns(heartbeats, Heartbeat)).order_by(heartbeats.c.line, heartbeats.c.worker)
+
+
+_CHALLENGE = or_(
+    exists().where(challenge_reports.c.part_id == parts.c.part_id),
+    exists().where(
+        challenge_parts.c.line == parts.c.line,
+        or_(parts.c.part_id == challenge_parts.c.name, parts.c.part_id.startswith(challenge_parts.c.name + SEPARATOR)),
+        challenge_parts.c.recorded_at <= parts.c.recorded_at,
+    ),
+)
+"""A pass of a challenge part: nobody needs to label it."""
 
 
 def _part(row: AnyRow) -> RecordedVerdict:
@@ -76,13 +114,53 @@ class Reading(Base):
         return self._parts(query if before is None else query.where(parts.c.ordinal < before))
 
     def unlabelled(self, line: str, limit: int, after: int = 0) -> Sequence[RecordedVerdict]:
-        """Rejects and audits of the line without any label, oldest first, of a larger sequence than `after`.
+        """Rejects and audits of the line without any label, challenge parts left out, oldest first, of a larger sequence
+        than `after`.
 
         Steps over labelled ones from `after` on: a caller who asks often moves `after` up behind what is settled.
         """
         labelled = exists().where(labels.c.part_id == parts.c.part_id)
-        query = _PARTS.where(parts.c.line == line, NOT_PASSED, parts.c.sequence > after, ~labelled)
+        query = _PARTS.where(parts.c.line == line, NOT_PASSED, parts.c.sequence > after, ~labelled, ~_CHALLENGE)
         return self._parts(query.order_by(parts.c.sequence).limit(limit))
+
+    def draw_policies(self, line: str) -> Sequence[DrawPolicy]:
+        with self._reader.begin() as connection:
+            return [DrawPolicy(*row) for row in connection.execute(_ALL_POLICIES.where(draw_policies.c.line == line))]
+
+    def challenge_parts_after(self, sequence: int) -> Sequence[tuple[int, ChallengePart]]:
+        return self._said_after(challenge_parts, ChallengePart, sequence)
+
+    def challenge_reports_after(self, sequence: int) -> Sequence[tuple[int, ChallengeReport]]:
+        return self._said_after(challenge_reports, ChallengeReport, sequence)
+
+    def acknowledgements_after(self, sequence: int) -> Sequence[tuple[int, Acknowledgement]]:
+        return self._said_after(acknowledgements, Acknowledgement, sequence)
+
+    def _said_after(self, table: Table, record: type[T], sequence: int) -> Sequence[tuple[int, T]]:
+        query = select(table.c.sequence, *columns(table, record)).where(table.c.sequence > sequence)
+        with self._reader.begin() as connection:
+            return [(at, record(*fields)) for at, *fields in connection.execute(query.order_by(table.c.sequence))]
+
+    def at_risk(self, line: str, ordinal: int, after: int, limit: int) -> Sequence[RecordedVerdict]:
+        """Passed parts of the line from this ordinal on, oldest first, of a larger sequence than `after`."""
+        query = _PARTS.where(
+            parts.c.line == line,
+            parts.c.ordinal >= ordinal,
+            parts.c.sequence > after,
+            parts.c.outcome != Outcome.REJECT,
+        )
+        return self._parts(query.order_by(parts.c.ordinal).limit(limit))
+
+    def lots_at_risk(self, line: str, ordinal: int) -> Sequence[tuple[str, int]]:
+        """(lot, passed parts) of the line from this ordinal on, in order of their first part."""
+        query = (
+            select(parts.c.lot, func.count())
+            .where(parts.c.line == line, parts.c.ordinal >= ordinal, parts.c.outcome != Outcome.REJECT)
+            .group_by(parts.c.lot)
+            .order_by(func.min(parts.c.ordinal))
+        )
+        with self._reader.begin() as connection:
+            return [(lot, count) for lot, count in connection.execute(query)]
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:
         """As of one moment, each ordered by line."""

@@ -1,6 +1,6 @@
 """The ledger's tables. Columns carry the names of the records' fields, so that `values` and `columns` are all the mapping.
 
-`migrations/` builds them; a test compares both. parts, labels, models and draw_policies only ever grow (by trigger).
+`migrations/` builds them; a test compares both. Tables of what happened only ever grow (by trigger).
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ models = Table(
     Column("provider", String, nullable=False),
     Column("role", String, nullable=False),
     Column("since", Double, nullable=False),
+    Column("guesses", Tuple, nullable=False, server_default="[]"),
+    Column("scores", JSON, nullable=False, server_default="{}"),
     sqlite_autoincrement=True,
 )
 
@@ -123,6 +125,47 @@ draw_policies = Table(
     Column("weights", Tuple, nullable=False),
     Column("budget", Double, nullable=False),
     Column("surge", Boolean, nullable=False),
+)
+
+challenge_parts = Table(
+    "challenge_parts",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("expected", String, nullable=False),
+    Column("every", Double),
+    Column("shifts", Tuple, nullable=False),
+    Column("after_change", Boolean, nullable=False),
+    Column("within", Double, nullable=False),
+    Column("retired", Boolean, nullable=False),
+    Column("by", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+challenge_reports = Table(
+    "challenge_reports",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("part_id", String, nullable=False, unique=True),
+    Column("name", String, nullable=False),
+    Column("by", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("defect", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("note", String, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 heartbeats = Table(

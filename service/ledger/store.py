@@ -9,6 +9,7 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from service.errors import InvalidInput, LedgerUnavailable
+from service.ledger.challenges import Challenges
 from service.ledger.labels import Labels, Tokens
 from service.ledger.migrating import upgrade, version, versions
 from service.ledger.parts import Parts
@@ -21,8 +22,8 @@ BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file}
 LedgerUnavailable for what is not our bug."""
 
 
-class SqlLedger(Parts, Labels, Tokens, Reading):
-    """Fulfils ports.PartLedger, LabelLedger and LedgerReader. Any thread may call it; `close` when done."""
+class SqlLedger(Parts, Labels, Tokens, Challenges, Reading):
+    """Fulfils ports.PartLedger, LabelLedger, ChallengeLedger and LedgerReader. Any thread may call it; `close` when done."""
 
 
 def open_ledger(url: str, clock: Clock, *, read_only: bool = False) -> SqlLedger:

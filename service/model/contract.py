@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import InvalidInput
+from service.quality.expected import BINS
 from service.records import ALL, UNSURE, Image
 
 KEY: Final = "redrabbit"
@@ -52,7 +53,8 @@ class Proven(_Section):
 class Contract(_Section):
     """classes in the order of the scores. thresholds: a part is flagged where score >= threshold, per defect class.
 
-    guesses: miss probability per score band of the audit draw. data: digest of the training data. gate: what the release gate
+    guesses: miss probability per score band of the audit draw. scores: validation pictures of each class, counted per bin of
+    P(defective), which is 1 - the score of the good class (quality.expected.bin_of). data: digest of the training data. gate: what the release gate
     said of the model, None when it was not asked.
     """
 
@@ -66,6 +68,9 @@ class Contract(_Section):
     data: str = ""
     validation: dict[str, Proven] = Field(default_factory=dict)
     guesses: tuple[Share, Share, Share, Share, Share] | None = None
+    scores: dict[str, Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=BINS, max_length=BINS)]] = Field(
+        default_factory=dict
+    )
     gate: str | None = None
 
     @model_validator(mode="after")
@@ -78,6 +83,8 @@ class Contract(_Section):
             raise ValueError(f"good: {self.good!r} is none of the classes")
         if set(self.thresholds) != set(self.classes) - {self.good}:
             raise ValueError("thresholds: expected one for each class but the good one")
+        if self.scores and set(self.scores) != set(self.classes):
+            raise ValueError("scores: expected counts for each class")
         return self
 
 

@@ -115,4 +115,5 @@ def _info(contract: Contract, digest: str, provider: str) -> DetectorInfo:
         decision_thresholds=contract.thresholds,
         provider=provider,
         guesses=contract.guesses,
+        scores=contract.scores,
     )

@@ -16,6 +16,7 @@ from service.images import decode
 from service.model import data as elpv
 from service.model.contract import Contract, Input, Proven, fit
 from service.quality.draw import band
+from service.quality.expected import BINS, bin_of
 from service.quality.recall import proportion
 
 try:
@@ -207,8 +208,20 @@ def _contract(cells: Sequence[elpv.Cell], scores: NDArray[np.float32], temperatu
             "data": elpv.digest(),
             "validation": {DEFECTIVE: Proven(caught=caught, of=len(bad), lower=share.lower)},
             "guesses": _guesses(certain, threshold),
+            "scores": {
+                GOOD: _binned([score for score, defective in certain if not defective]),
+                DEFECTIVE: _binned(bad),
+            },
         }
     )
+
+
+def _binned(scores: Sequence[float]) -> list[int]:
+    """Counts per bin of P(defective)."""
+    counts = [0] * BINS
+    for score in scores:
+        counts[bin_of(score)] += 1
+    return counts
 
 
 def _guesses(certain: Sequence[tuple[float, bool]], threshold: float) -> tuple[float, ...]:

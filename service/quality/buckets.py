@@ -18,36 +18,54 @@ REJECTS_RESOLVED = 0.8
 
 @dataclass(slots=True)
 class Bucket:
-    """Counts of a run of consecutive parts of one line.
+    """Counts of a run of consecutive parts of one line, challenge parts left out.
 
-    passed, drawn: {band: parts}. rejects: {(actual, predicted): parts looked at again}.
+    passed, drawn: {(band, weight): parts}. rejects: {(actual, predicted): parts looked at again}.
     audits: {(actual, band, weight): settled audited parts}. volunteered: {actual: labelled parts that were not drawn}.
-    largest_weight: of any passed part, drawn or not. Times are capture times.
+    challenges: parts of the run that were known beforehand; they fill the bucket and count nowhere.
+    budget: the smallest audit budget that any part was drawn under. Times are capture times.
     """
 
     parts: int = 0
     flagged: int = 0
+    challenges: int = 0
+    budget: float = inf
     first_captured_at: float = inf
     last_captured_at: float = -inf
-    largest_weight: int = 1
-    passed: Counter[int] = field(default_factory=Counter)
-    drawn: Counter[int] = field(default_factory=Counter)
+    passed: Counter[tuple[int, int]] = field(default_factory=Counter)
+    drawn: Counter[tuple[int, int]] = field(default_factory=Counter)
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
     audits: Counter[tuple[str, int, int]] = field(default_factory=Counter)
     volunteered: Counter[str] = field(default_factory=Counter)
 
-    def add_part(self, verdict: Verdict) -> None:
-        """Counts one inspected part."""
-        self.parts += 1
+    def add_part(self, verdict: Verdict, budget: float = inf) -> None:
+        """Counts one inspected part, drawn under this audit budget."""
+        self._seen(verdict)
+        self.budget = min(self.budget, budget)
+        self._count(verdict, 1)
+
+    def add_challenge(self, verdict: Verdict) -> None:
+        """Lets a challenge part take up its place, and counts it nowhere."""
+        self._seen(verdict)
+        self.challenges += 1
+
+    def exclude(self, verdict: Verdict) -> None:
+        """Makes a challenge part of one that was counted before anybody said what it is."""
+        self._count(verdict, -1)
+        self.challenges += 1
+
+    def _seen(self, verdict: Verdict) -> None:
         self.first_captured_at = min(self.first_captured_at, verdict.captured_at)
         self.last_captured_at = max(self.last_captured_at, verdict.captured_at)
+
+    def _count(self, verdict: Verdict, step: int) -> None:
+        self.parts += step
         if verdict.band is None:
-            self.flagged += 1
+            self.flagged += step
             return
-        self.passed[verdict.band] += 1
-        self.largest_weight = max(self.largest_weight, verdict.weight)
+        self.passed[verdict.band, verdict.weight] += step
         if verdict.outcome is Outcome.AUDIT:
-            self.drawn[verdict.band] += 1
+            self.drawn[verdict.band, verdict.weight] += step
 
     def settle(self, verdict: Verdict, actual: str, step: int = 1) -> None:
         """Counts what a part turned out to be; step -1 takes an earlier answer back."""
@@ -62,18 +80,24 @@ class Bucket:
         """Adds the other's counts to this one."""
         self.parts += other.parts
         self.flagged += other.flagged
+        self.challenges += other.challenges
+        self.budget = min(self.budget, other.budget)
         self.first_captured_at = min(self.first_captured_at, other.first_captured_at)
         self.last_captured_at = max(self.last_captured_at, other.last_captured_at)
-        self.largest_weight = max(self.largest_weight, other.largest_weight)
         self.passed.update(other.passed)
         self.drawn.update(other.drawn)
         self.rejects.update(other.rejects)
         self.audits.update(other.audits)
         self.volunteered.update(other.volunteered)
 
-    def closed(self, size: int, closes_after: float, as_of: float) -> bool:
-        """Whether the bucket is full and its labels have had `closes_after` seconds to arrive."""
-        return self.parts >= size and as_of >= self.last_captured_at + closes_after
+    def full(self, size: int) -> bool:
+        """Whether all of its `size` parts are there."""
+        return self.parts + self.challenges >= size
+
+    @property
+    def largest_weight(self) -> int:
+        """w_M: of any passed part, drawn or not."""
+        return max((weight for (_, weight), n in self.passed.items() if n), default=1)
 
     @property
     def usable(self) -> bool:
@@ -104,6 +128,10 @@ class Bucket:
                 found[weight * self._unreturned(band)] += n
         return dict(found)
 
+    def named_right(self, defect: str, good: str) -> int:
+        """Hits that were predicted to be what they are (ALL: each its own kind)."""
+        return sum(n for (actual, said), n in self.rejects.items() if actual == said and _is(actual, defect, good))
+
     def plain_misses(self, defect: str, good: str) -> dict[int, int]:
         """{weight: count} as drawn, for the evidence: there an audit that did not return counts as nothing."""
         found: Counter[int] = Counter()
@@ -125,11 +153,20 @@ class Bucket:
 
     def largest_scaled_weight(self) -> float:
         """w_M, scaled as the misses are."""
-        return self.largest_weight * max([1.0, *(self._unreturned(band) for band in self.drawn)])
+        return self.largest_weight * max([1.0, *(self._unreturned(band) for band, _ in self.drawn)])
+
+    def unreturned(self) -> dict[int, int]:
+        """{weight: audited parts that nobody has settled}: in the worst case each of them is a miss."""
+        missing: Counter[int] = Counter()
+        for (_, weight), n in self.drawn.items():
+            missing[weight] += n
+        for (_, _, weight), n in self.audits.items():
+            missing[weight] -= n
+        return {weight: n for weight, n in missing.items() if n > 0}
 
     def _unreturned(self, band: int) -> float:
         settled = sum(n for (_, b, _), n in self.audits.items() if b == band)
-        return self.drawn[band] / settled if settled else 1.0
+        return sum(n for (b, _), n in self.drawn.items() if b == band) / settled if settled else 1.0
 
 
 def _is(actual: str, defect: str, good: str) -> bool:

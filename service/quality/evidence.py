@@ -8,6 +8,14 @@ from math import exp, inf, log, log1p
 BETS = (1.0, 5.0, 25.0)
 """kappa: how boldly each of the three detectors bets, in units of the audit budget (SPEC, "The page")."""
 
+CHALLENGE_BETS = (0.05, 0.2, 0.8)
+"""lambda * rho of the three detectors that are fed by challenge parts, one part a step."""
+
+SURGE = 4
+SURGE_ABOVE, SURGE_UNTIL = 8.0, 2.0
+
+Misses = Mapping[int, int] | Mapping[float, int]
+
 
 class Evidence:
     """Evidence that recall is below `threshold`, bucket by bucket (e-detector after Shin, Ramdas and Rinaldo).
@@ -22,30 +30,52 @@ class Evidence:
     """
 
     def __init__(self, threshold: float, budget: float, limit: float, largest_reject_weight: float = 1.0) -> None:
-        self.threshold = threshold
         self.limit = limit
-        self._odds = (1 - threshold) / threshold
-        self._reject_weight = largest_reject_weight
+        self._odds = (1 - threshold) / threshold * largest_reject_weight
         self._bets = bets(threshold, budget, largest_reject_weight)
-        self.logs: tuple[float, ...] = (-inf,) * len(self._bets)
+        self.logs = NOTHING
         self.paged = False
 
-    def close(self, hits: int, misses: Mapping[int, int] | Mapping[float, int]) -> float:
+    def close(self, hits: int, misses: Misses) -> float:
         """Takes in one closed bucket and returns the evidence after it. misses: {weight: count}."""
-        if hits or any(misses.values()):
-            self.logs = tuple(
-                _log_plus_one(before) + self._log_factor(bet, hits, misses)
-                for before, bet in zip(self.logs, self._bets, strict=True)
-            )
+        self.logs = step(self.logs, log_factors(self._bets, self._odds, hits, misses))
         value = mean_of_logs(self.logs)
         if value >= self.limit:
             self.paged = True
-            self.logs = (-inf,) * len(self._bets)
+            self.logs = NOTHING
         return value
 
-    def _log_factor(self, bet: float, hits: int, misses: Mapping[int, int] | Mapping[float, int]) -> float:
-        caught = hits * log1p(-bet * self._odds * self._reject_weight)
-        return caught + sum(count * log1p(bet * weight) for weight, count in misses.items())
+
+NOTHING = (-inf,) * len(BETS)
+"""The logarithms of M_j before the first event, and after a page."""
+
+
+def log_factors(bets: Sequence[float], odds: float, hits: int, misses: Misses) -> tuple[float, ...] | None:
+    """log L_j of one bucket, None when it holds no event. odds: rho, times v_M."""
+    if not hits and not any(misses.values()):
+        return None
+    return tuple(
+        hits * log1p(-bet * odds) + sum(count * log1p(bet * weight) for weight, count in misses.items()) for bet in bets
+    )
+
+
+def step(logs: Sequence[float], factors: Sequence[float] | None) -> tuple[float, ...]:
+    """M_j <- (M_j + 1) L_j, in logarithms; a bucket without an event changes nothing."""
+    if factors is None:
+        return tuple(logs)
+    return tuple(_log_plus_one(before) + factor for before, factor in zip(logs, factors, strict=True))
+
+
+def cusum_step(logs: Sequence[float], factors: Sequence[float] | None) -> tuple[float, ...]:
+    """M_j <- max(M_j, 1) L_j, in logarithms: the version that asks for more audits, and pages nobody."""
+    if factors is None:
+        return tuple(logs)
+    return tuple(max(before, 0.0) + factor for before, factor in zip(logs, factors, strict=True))
+
+
+def surging(before: bool, evidence: float) -> bool:
+    """Whether audits are to be drawn SURGE times as often: from above 8 until below 2 (SPEC, "Surge")."""
+    return evidence > SURGE_ABOVE or (before and evidence >= SURGE_UNTIL)
 
 
 def bets(threshold: float, budget: float, largest_reject_weight: float = 1.0) -> tuple[float, ...]:
@@ -54,11 +84,25 @@ def bets(threshold: float, budget: float, largest_reject_weight: float = 1.0) ->
     return tuple(min(bet * budget, 0.8 / (odds * largest_reject_weight)) for bet in BETS)
 
 
-def smallest_limit(threshold: float, budget: float) -> float:
+def challenge_bets(threshold: float) -> tuple[float, ...]:
+    """lambda = (.05, .2, .8) / rho: the bets of the detector that challenge parts feed (w = 1)."""
+    odds = (1 - threshold) / threshold
+    return tuple(bet / odds for bet in CHALLENGE_BETS)
+
+
+def smallest_limit(threshold: float, bets: Sequence[float]) -> float:
     """The limit must exceed this, or the meter could page without any audited miss: mean of 1 / (lambda_j * rho)."""
     odds = (1 - threshold) / threshold
-    sizes = [1 / (bet * odds) for bet in bets(threshold, budget)]
-    return sum(sizes) / len(sizes)
+    return sum(1 / (bet * odds) for bet in bets) / len(bets)
+
+
+def misses_to_page(threshold: float, bets: Sequence[float], limit: float, weight: float) -> int:
+    """How many misses of that weight, found in one bucket by a meter that was at rest, page at once."""
+    odds = (1 - threshold) / threshold
+    count = 0
+    while mean_of_logs(step(NOTHING, log_factors(bets, odds, 0, {weight: count}))) < limit:
+        count += 1
+    return count
 
 
 def mean_of_logs(logs: Sequence[float]) -> float:

@@ -1,78 +1,132 @@
-"""Evidence over the buckets of one line and defect, replayed from the bucket that a correction touches."""
+"""Evidence over the buckets of one line and defect: replayed from the bucket that a correction touches, with every page it raised.
+
+One meter for the audits of production parts, one for challenge parts: the form is the same, the bets differ.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import NamedTuple
 
-from service.quality.buckets import Bucket
-from service.quality.evidence import Evidence, smallest_limit
-from service.records import EvidenceState
+from service.quality.evidence import (
+    NOTHING,
+    Misses,
+    cusum_step,
+    log_factors,
+    mean_of_logs,
+    smallest_limit,
+    step,
+    surging,
+)
+from service.records import Detector, EvidenceState, Page
 
 
-def limit_in_buckets(
-    false_page_every: float, bucket_seconds: float, defects: int, threshold: float, budget: float
-) -> float:
-    """c: the wished time between false pages in buckets, shared among the defects of a line (SPEC, "The page").
+def limit_in_steps(wished_seconds: float, step_seconds: float, threshold: float, bets: Sequence[float]) -> float:
+    """c: the wished time between false pages in steps of the meter, each `step_seconds` long on the mean (SPEC, "The page").
 
-    Never so low that the meter could page without an audited miss. Times in seconds.
+    Never so low that the meter could page without any miss.
     """
-    wished = defects * false_page_every / bucket_seconds if bucket_seconds > 0 else 0.0
-    return max(wished, 1.01 * smallest_limit(threshold, budget))
+    wished = wished_seconds / step_seconds if step_seconds > 0 else 0.0
+    return max(wished, 1.01 * smallest_limit(threshold, bets))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a meter: a closed bucket, or one challenge part. misses: {weight: count}. bets: lambda_j of its audit budget.
+
+    ordinal: of the first part of the line that comes after it.
+    """
+
+    hits: int
+    misses: Misses
+    bets: tuple[float, ...]
+    limit: float
+    ordinal: int
+
+
+class _After(NamedTuple):
+    """How the meter stood after a step."""
+
+    logs: tuple[float, ...]
+    cusum: tuple[float, ...]
+    surge: bool
+    value: float
+    limit: float
+    ordinal: int
 
 
 class Meter:
-    """The e-detector of one row, kept up to the newest closed bucket.
-
-    A page is latched; it stands until windows that began after it are PROVEN (`clear_before`) or a correction
-    takes its evidence away.
+    """The e-detector of one row. A page is latched: it stands until somebody acknowledges it, recall is proven anew, or a
+    correction takes its evidence away. None is ever forgotten.
     """
 
-    def __init__(self, defect: str, good: str, threshold: float, budget: float) -> None:
-        self.defect = defect
-        self._good = good
-        self._meter = Evidence(threshold, budget, limit=1.0)
-        self._after: list[tuple[float, ...]] = []
-        self._values: list[float] = []
-        self._limits: list[float] = []
-        self._pages: list[int] = []
-        self._cleared_before = 0
+    def __init__(self, line: str, defect: str, threshold: float, detector: Detector) -> None:
+        self.pages: list[Page] = []
+        self._line = line
+        self._defect = defect
+        self._odds = (1 - threshold) / threshold
+        self._detector = detector
+        self._after: list[_After] = []
+        self._crossed: set[int] = set()
 
     def forget_from(self, number: int) -> None:
-        """The counts of this bucket changed: everything from it on is replayed at the next `follow`."""
-        if number < len(self._after):
-            for kept in (self._after, self._values, self._limits):
-                del kept[number:]
-            self._pages = [page for page in self._pages if page < number]
+        """The counts of this step changed: it and all after it are replayed at the next `follow`."""
+        del self._after[number:]
+        self._crossed = {crossed for crossed in self._crossed if crossed < number}
 
-    def follow(self, closed: Sequence[Bucket], limit_at: Callable[[int], float]) -> None:
-        """Takes in closed buckets, oldest first; limit_at: c by number of the bucket."""
-        for number in range(len(self._after), len(closed)):
-            bucket, limit = closed[number], limit_at(number)
-            self._meter.logs = self._after[-1] if self._after else (float("-inf"),) * len(self._meter.logs)
-            self._meter.limit = limit
-            use = bucket.usable
-            value = self._meter.close(
-                bucket.hits(self.defect, self._good) if use else 0,
-                bucket.plain_misses(self.defect, self._good) if use else {},
-            )
-            if value >= limit:
-                self._pages.append(number)
-            self._after.append(self._meter.logs)
-            self._values.append(value)
-            self._limits.append(limit)
+    def follow(self, steps: int, step_at: Callable[[int], Step], at: float) -> list[Page]:
+        """Takes in steps up to number `steps`, at this moment (seconds UTC). Returns the pages that this raised."""
+        for number in range(len(self._after), steps):
+            self._after.append(self._next(step_at(number)))
+            if self._after[number].value >= self._after[number].limit:
+                self._crossed.add(number)
+        self._mark(lambda page: page.step not in self._crossed, taken_back_at=at)
+        known = {page.step for page in self.pages if page.taken_back_at is None}
+        raised = [
+            Page(self._line, self._defect, self._detector, number, self._after[number].ordinal, at)
+            for number in sorted(self._crossed - known)
+        ]
+        self.pages += raised
+        return raised
 
-    def clear_before(self, number: int) -> None:
-        """Ends the pages of buckets before this one: what came since is PROVEN on its own."""
-        self._cleared_before = max(self._cleared_before, number)
+    def _next(self, taken: Step) -> _After:
+        before = self._after[-1] if self._after else _After(NOTHING, NOTHING, False, 0.0, inf, 0)
+        logs = before.logs if before.value < before.limit else NOTHING
+        factors = log_factors(taken.bets, self._odds, taken.hits, taken.misses)
+        logs, cusum = step(logs, factors), cusum_step(before.cusum, factors)
+        return _After(
+            logs, cusum, surging(before.surge, mean_of_logs(cusum)), mean_of_logs(logs), taken.limit, taken.ordinal
+        )
 
-    def state(self, line: str) -> EvidenceState:
-        standing = [page for page in self._pages if page >= self._cleared_before]
+    def acknowledge(self, at: float, by: str, note: str) -> None:
+        """Ends the pages that stand at that moment; the next one needs evidence of its own."""
+        self._mark(lambda page: page.standing, acknowledged_at=at, acknowledged_by=by, note=note)
+
+    def clear_before(self, ordinal: int, at: float) -> None:
+        """Ends the pages whose evidence lies before this part: what came since is PROVEN on its own."""
+        self._mark(lambda page: page.standing and page.ordinal <= ordinal, cleared_at=at)
+
+    def _mark(self, wanted: Callable[[Page], bool], **ending: object) -> None:
+        self.pages = [
+            replace(page, **ending) if page.taken_back_at is None and wanted(page) else page  # type: ignore[arg-type]
+            for page in self.pages
+        ]
+
+    @property
+    def surge(self) -> bool:
+        """Whether the evidence asks for more audits."""
+        return bool(self._after) and self._after[-1].surge
+
+    def state(self) -> EvidenceState:
+        newest = self._after[-1] if self._after else None
         return EvidenceState(
-            line=line,
-            defect=self.defect,
-            evidence=self._values[-1] if self._values else 0.0,
-            limit=self._limits[-1] if self._limits else 0.0,
-            paged=bool(standing),
-            paged_bucket=standing[0] if standing else None,
-            buckets=len(self._values),
+            line=self._line,
+            defect=self._defect,
+            detector=self._detector,
+            evidence=newest.value if newest else 0.0,
+            limit=newest.limit if newest else 0.0,
+            paged=any(page.standing for page in self.pages),
+            steps=len(self._after),
         )

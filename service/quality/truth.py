@@ -10,13 +10,13 @@ from service.records import UNSURE, Outcome, RecordedLabel, Source
 SOURCES = {Outcome.REJECT: Source.REVIEW, Outcome.AUDIT: Source.AUDIT, Outcome.PASS: Source.VOLUNTEERED}
 
 
-def opinions(labels: Sequence[RecordedLabel]) -> list[str]:
+def opinions(labels: Sequence[RecordedLabel]) -> dict[str, str]:
     """The newest label of each inspector, oldest first; answers of "unsure" settle nothing and are left out."""
-    newest: dict[str, RecordedLabel] = {}
+    newest: dict[str, str] = {}
     for row in sorted(labels, key=lambda row: (row.label.labelled_at, row.sequence)):
         newest.pop(row.label.inspector, None)
-        newest[row.label.inspector] = row
-    return [row.label.label for row in newest.values() if row.label.label != UNSURE]
+        newest[row.label.inspector] = row.label.label
+    return {inspector: label for inspector, label in newest.items() if label != UNSURE}
 
 
 def settled(labels: Sequence[RecordedLabel], outcome: Outcome, good: str, second_look: bool) -> str | None:
@@ -25,7 +25,7 @@ def settled(labels: Sequence[RecordedLabel], outcome: Outcome, good: str, second
     Most inspectors win; where they stand even the newest does. An audited part with `second_look` is stricter, because
     one slip there weighs as many parts as it stands for: a defect needs two who agree, and an even split a third look.
     """
-    said = opinions(labels)
+    said = [*opinions(labels).values()]
     if not said:
         return None
     defects = [label for label in said if label != good]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -52,6 +53,10 @@ def quality(
     named = total.true_rejects_named(defect, good)
     good_audits, good_passed = total.audited_good(good)
     recall = _shown(estimate(hits, misses, total.largest_scaled_weight()), total, starved)
+    named_right = total.named_right(defect, good)
+    not_named = Counter[float](misses)
+    not_named[1] += hits - named_right
+    possible = hits + total.flagged - total.rejects.total()
     return WindowQuality(
         line=line,
         defect=defect,
@@ -65,9 +70,19 @@ def quality(
         observed=hits / (hits + known_misses) if hits + known_misses else None,
         precision=proportion(named, named + false_rejects),
         false_reject=false_rejects / (false_rejects + good_passed) if good_audits else None,
+        named_right=_shown(estimate(named_right, not_named, total.largest_scaled_weight()), total, starved),
+        ceiling=possible / (possible + known_misses) if possible + known_misses else None,
+        worst_lower=_worst(total, defect, good) if recall.estimable else None,
         state=state(recall, threshold) if recall.estimable else State.UNKNOWN,
         reason=recall.reason,
     )
+
+
+def _worst(total: Bucket, defect: str, good: str) -> float:
+    """The lower limit if every audit that was not returned were a miss of this kind."""
+    misses = Counter(total.plain_misses(defect, good))
+    misses.update(total.unreturned())
+    return estimate(total.hits(defect, good), misses, total.largest_weight).lower
 
 
 def _shown(recall: Estimate, total: Bucket, starved: int) -> Estimate:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from service.records import (
     ALL,
+    AgreementState,
+    ChallengeState,
+    Detector,
+    DrawAdvice,
     Estimate,
     EvidenceState,
     Heartbeat,
     Histogram,
+    InspectorAgreement,
     LineSnapshot,
     ModelInForce,
     Outcome,
+    Page,
     Snapshot,
     Source,
     State,
@@ -38,6 +44,9 @@ def row(defect: str, window: str, recall: Estimate, observed: float | None = 0.9
         observed=observed,
         precision=KNOWN if recall is not NOTHING else NOTHING,
         false_reject=0.01 if recall is not NOTHING else None,
+        named_right=recall,
+        ceiling=0.97 if recall is not NOTHING else None,
+        worst_lower=0.4 if recall is not NOTHING else None,
         state=State.UNDECIDED,
         reason=recall.reason,
     )
@@ -66,7 +75,22 @@ BUSY = LineSnapshot(
     defects=(ALL, "crack"),
     quality=QUALITY,
     provisional=(),
-    evidence=(EvidenceState("a", "crack", 12.5, 2160.0, True, 0, 1),),
+    first_reported=QUALITY,
+    late_changes=1,
+    evidence=(
+        EvidenceState("a", "crack", Detector.AUDIT, 12.5, 2160.0, True, 1),
+        EvidenceState("a", "crack", Detector.CHALLENGE, 0.8, 540.0, False, 3),
+    ),
+    pages=(Page("a", "crack", Detector.AUDIT, 0, 1000, AT - 30),),
+    at_risk={"crack": 920},
+    next_draw=DrawAdvice((15, 15, 15, 6, 2), 0.08, True),
+    draw_check=0.25,
+    challenges=ChallengeState(3, 1, {"RR-7": AT - 100}, AT - 9000),
+    agreement=AgreementState(
+        (InspectorAgreement("ines", KNOWN, KNOWN),), {("ines", "otto"): (0.75, 40), ("ines", "ida"): (0.2, 3)}
+    ),
+    expected={ALL: 0.93, "crack": 0.93},
+    drift=0.07,
     models=(
         ModelInForce(
             "a", "d" * 64, "m", ("good", "crack"), "good", {"crack": 0.5}, "CPUExecutionProvider", "active", AT
@@ -91,7 +115,17 @@ EMPTY = LineSnapshot(
     defects=(ALL,),
     quality=(),
     provisional=(),
+    first_reported=(),
+    late_changes=0,
     evidence=(),
+    pages=(),
+    at_risk={},
+    next_draw=DrawAdvice((57, 57, 55, 38, 9), 0.02, False),
+    draw_check=None,
+    challenges=ChallengeState(0, 0, {}, None),
+    agreement=AgreementState(),
+    expected={},
+    drift=None,
 )
 
 SNAPSHOT = Snapshot(AT, {"a": BUSY, "new": EMPTY}, unknown_part_labels=3)

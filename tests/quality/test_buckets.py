@@ -131,12 +131,15 @@ def test_windows_take_whole_buckets_and_forget_by_the_clock() -> None:
     assert in_window(buckets, Window(hours=2), as_of=9 * 3600) == 5
 
 
-def test_a_bucket_closes_when_full_and_its_labels_have_had_time() -> None:
-    """Neither alone is enough."""
-    bucket = bucket_of([(part("pass", at=100.0), None)] * 10)
-    assert bucket.closed(10, 60, as_of=160.0)
-    assert not bucket.closed(10, 60, as_of=159.0)
-    assert not bucket.closed(11, 60, as_of=1e9)
+def test_a_challenge_part_fills_its_place_and_counts_nowhere() -> None:
+    """Known beforehand or told afterwards: the bucket is as full, and no figure has seen the part."""
+    others: list[tuple[Verdict, str | None]] = [(part("audit"), "good")] * 9
+    before, after = bucket_of(others), bucket_of([*others, (part("reject"), None)])
+    before.add_challenge(part("reject"))
+    after.exclude(part("reject"))
+    assert before == after
+    assert before.full(10) and not bucket_of(others).full(10)
+    assert quality(before, "l", ALL, "good", "w", 0.8) == quality(bucket_of(others), "l", ALL, "good", "w", 0.8)
 
 
 def test_a_bucket_without_its_rejects_looked_at_is_left_out() -> None:

@@ -1,0 +1,165 @@
+"""The pages of one line: a meter per row over its closed buckets, one over its challenge parts, and which parts a page touches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+
+from service.quality.buckets import Bucket, merged
+from service.quality.challenge import Challenges, Passage
+from service.quality.evidence import bets, challenge_bets
+from service.quality.meter import Meter, Step, limit_in_steps
+from service.quality.windows import in_window, quality
+from service.records import ALL, Acknowledgement, Detector, EvidenceState, Page, State
+from service.thresholds import LineThresholds
+
+
+@dataclass(slots=True)
+class Closed:
+    """The closed buckets of a line, oldest first, and when each of them closed (seconds UTC)."""
+
+    buckets: list[Bucket]
+    at: list[float]
+
+
+class Paging:
+    """One per line, for the rows that carry a page threshold. Told of everything in the order in which it happened."""
+
+    def __init__(self, line: str, rule: LineThresholds, rows: Sequence[str], good: str, challenges: Challenges) -> None:
+        self._line = line
+        self._rule = rule
+        self._good = good
+        self._challenges = challenges
+        self._thresholds = {row: page for row in rows if (page := self._page_threshold(row, rows)) is not None}
+        self._meters = {
+            (row, fed_by): Meter(line, row, threshold, fed_by)
+            for row, threshold in self._thresholds.items()
+            for fed_by in Detector
+        }
+        self._passages = 0
+        self._passed: dict[str, list[Passage]] = {row: [] for row in self._thresholds}
+        self._corrected = False
+
+    def _page_threshold(self, row: str, rows: Sequence[str]) -> float | None:
+        return self._rule.row(row, len(rows) - 1).recall.page
+
+    def forget_from(self, number: int) -> None:
+        """The counts of this bucket changed."""
+        self._corrected = True
+        for (_, fed_by), meter in self._meters.items():
+            if fed_by is Detector.AUDIT:
+                meter.forget_from(number)
+
+    def follow(self, closed: Closed, passages: int, at: float) -> None:
+        """Takes in all closed buckets, and the first `passages` challenge parts that came to be known, at this moment."""
+        for row in self._thresholds:
+            audited, challenged = self._meters[row, Detector.AUDIT], self._meters[row, Detector.CHALLENGE]
+            if passages > self._passages:
+                before, self._passed[row] = self._passed[row], self._challenges.of(row, passages)
+                same = sum(one == other for one, other in zip(before, self._passed[row], strict=False))
+                challenged.forget_from(same)
+            raised = audited.follow(len(closed.buckets), partial(self._bucket_step, closed, row), at)
+            raised += challenged.follow(len(self._passed[row]), partial(self._passage_step, row), at)
+            if raised or self._corrected:
+                self._find_parts_at_risk(closed, row)
+            if any(page.standing for page in (*audited.pages, *challenged.pages)):
+                self._clear(closed, row, at)
+        self._corrected, self._passages = False, passages
+
+    def _find_parts_at_risk(self, closed: Closed, row: str) -> None:
+        for fed_by in Detector:
+            meter = self._meters[row, fed_by]
+            meter.pages = [
+                replace(page, at_risk_from=self._at_risk_from(closed, row, page)) if page.standing else page
+                for page in meter.pages
+            ]
+
+    def _bucket_step(self, closed: Closed, row: str, number: int) -> Step:
+        """A bucket whose rejects nobody looked at tells nothing."""
+        bucket, threshold = closed.buckets[number], self._thresholds[row]
+        budget = bucket.budget if bucket.budget < inf else self._rule.audit.budget
+        seconds = (bucket.last_captured_at - closed.buckets[0].first_captured_at) / (number + 1)
+        wished = self._wished_seconds(closed.at[number])
+        limit = limit_in_steps(wished, seconds, threshold, bets(threshold, self._rule.audit.budget))
+        use = bucket.usable
+        return Step(
+            hits=bucket.hits(row, self._good) if use else 0,
+            misses=bucket.plain_misses(row, self._good) if use else {},
+            bets=bets(threshold, budget),
+            limit=limit,
+            ordinal=(number + 1) * self._rule.bucket.parts,
+        )
+
+    def _passage_step(self, row: str, number: int) -> Step:
+        one, threshold = self._passed[row][number], self._thresholds[row]
+        seconds = (one.captured_at - (self._challenges.registered_at or 0.0)) / (number + 1)
+        stakes = challenge_bets(threshold)
+        limit = limit_in_steps(self._wished_seconds(one.recorded_at), seconds, threshold, stakes)
+        return Step(int(one.caught), {} if one.caught else {1: 1}, stakes, limit, one.ordinal + 1)
+
+    def _wished_seconds(self, at: float) -> float:
+        """Time between false pages that each meter may cause: the rows share the line's, and with challenge parts both
+        meters of a row share the row's, 1/c = 1/c1 + 1/c2."""
+        began = self._challenges.registered_at
+        shared = 2 if began is not None and at >= began else 1
+        return self._rule.false_page_every * len(self._thresholds) * shared
+
+    def _proven(self, closed: Closed, row: str, upto: int) -> bool:
+        """Whether every window proved recall when bucket `upto` closed, by what is known of its parts now."""
+        return all(state is State.PROVEN for state in self._states(closed, row, upto))
+
+    def _states(self, closed: Closed, row: str, upto: int) -> list[State]:
+        found = []
+        buckets, at = closed.buckets[: upto + 1], closed.at[upto]
+        for window in self._rule.windows:
+            inside = buckets[in_window(buckets, window, at) :]
+            total = merged(bucket for bucket in inside if bucket.usable)
+            found.append(quality(total, self._line, row, self._good, window.name, self._thresholds[row]).state)
+        return found
+
+    def _clear(self, closed: Closed, row: str, at: float) -> None:
+        """Ends pages once windows that began after them are proven."""
+        if closed.buckets and self._proven(closed, row, len(closed.buckets) - 1):
+            first = min(in_window(closed.buckets, window, closed.at[-1]) for window in self._rule.windows)
+            for fed_by in Detector:
+                self._meters[row, fed_by].clear_before(first * self._rule.bucket.parts, at)
+
+    def _at_risk_from(self, closed: Closed, row: str, page: Page) -> int:
+        """Ordinal from which parts are in doubt: behind the last bucket that closed PROVEN before the page, or behind a
+        challenge part that was caught since. A challenge that was caught frees no parts once a miss had been found."""
+        size = self._rule.bucket.parts
+        upto = min(len(closed.buckets), page.ordinal // size)
+        proven = next((number + 1 for number in range(upto - 1, -1, -1) if self._proven(closed, row, number)), 0)
+        misses = [
+            number * size
+            for number in range(proven, upto)
+            if closed.buckets[number].plain_misses(row, self._good)
+            or closed.buckets[number].volunteered_misses(row, self._good)
+        ]
+        passed = [one for one in self._passed[row] if proven * size <= one.ordinal < page.ordinal]
+        misses += [one.ordinal for one in passed if not one.caught]
+        first_miss = min(misses, default=page.ordinal)
+        return max(
+            [proven * size, *(one.ordinal // size * size for one in passed if one.caught and one.ordinal < first_miss)]
+        )
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        for (row, _), meter in self._meters.items():
+            if said.defect in (row, ALL):
+                meter.acknowledge(said.recorded_at, said.by, said.note)
+
+    @property
+    def surge(self) -> bool:
+        return any(meter.surge for (_, fed_by), meter in self._meters.items() if fed_by is Detector.AUDIT)
+
+    def pages(self) -> tuple[Page, ...]:
+        """All that were ever raised, oldest first."""
+        return tuple(
+            sorted((page for meter in self._meters.values() for page in meter.pages), key=lambda page: page.raised_at)
+        )
+
+    def evidence(self) -> tuple[EvidenceState, ...]:
+        """Of the meters that have been fed."""
+        return tuple(state for meter in self._meters.values() if (state := meter.state()).steps)
