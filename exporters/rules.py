@@ -75,6 +75,12 @@ def _value(series: str, chosen: str = "") -> str:
     return f"{{{{ range {query} }}}}{{{{ .Value | humanizePercentage }}}}{{{{ end }}}}"
 
 
+def _plain(series: str) -> str:
+    """As `_value`, for a count."""
+    query = f"printf `max({series}{{line=%q,defect=%q}})` $labels.line $labels.defect | query"
+    return f"{{{{ range {query} }}}}{{{{ .Value }}}}{{{{ end }}}}"
+
+
 _ROW = "{{ $labels.line }}, {{ $labels.defect }}"
 _PAGE_THRESHOLD = _value("redrabbit_recall_threshold_ratio", 'severity="page",')
 _UPPER = (
@@ -94,7 +100,8 @@ QUALITY = (
         f"{_ROW}: defects escape",
         f"The audits of line {{{{ $labels.line }}}} prove that recall of {{{{ $labels.defect }}}} fell below {_PAGE_THRESHOLD}. "
         f"Point estimate, best window: {_value('redrabbit_recall_ratio')} (empty: too few misses to say). "
-        "It stands until recall is proven again.",
+        f"Passed parts at risk: {_plain('redrabbit_parts_at_risk')}; the station lists them. "
+        "It stands until somebody acknowledges it or recall is proven again.",
         by="evidence",
     ),
     Alert(
@@ -119,6 +126,29 @@ QUALITY = (
         f"The page threshold is {_PAGE_THRESHOLD}.",
         wait="30m",
         linger="10m",
+    ),
+    Alert(
+        "DefectRecallAtRisk",
+        "ticket",
+        "max by (line, defect) (redrabbit_recall_evidence) > on (line, defect) "
+        "max by (line, defect) (redrabbit_recall_evidence_limit) / 10",
+        f"{_ROW}: evidence is rising",
+        "Evidence that recall of {{ $labels.defect }} on line {{ $labels.line }} fell is {{ $value | humanize }}: more than a tenth "
+        "of what pages. Label what is due first.",
+        linger="10m",
+        by="evidence",
+    ),
+    Alert(
+        "DefectRecallAtRisk",
+        "ticket",
+        "max by (line, defect, window) (redrabbit_recall_ceiling_ratio) < on (line, defect) group_left () "
+        + _threshold("recall", "page"),
+        f"{_ROW}: so many misses are known",
+        "Known misses, returns of customers among them, leave recall of {{ $labels.defect }} on line {{ $labels.line }} over "
+        "{{ $labels.window }} at {{ $value | humanizePercentage }} at most, whatever the audits say.",
+        wait="5m",
+        linger="10m",
+        by="ceiling",
     ),
     Alert(
         "DefectPrecisionBelowThreshold",
@@ -152,6 +182,54 @@ QUALITY = (
         "no audited part is labelled. No page can come.",
         wait="1h",
         by="estimate",
+    ),
+)
+
+CHALLENGE = (
+    Alert(
+        "ChallengePartMissed",
+        "page",
+        f"max by (line, defect) ({_held('redrabbit_challenge_page', 'evidence')}) == 1",
+        f"{_ROW}: challenge parts go through",
+        "Challenge parts that line {{ $labels.line }} let pass prove that recall of {{ $labels.defect }} fell below "
+        f"{_PAGE_THRESHOLD}. Passed parts at risk: {_plain('redrabbit_parts_at_risk')}; the station lists them. "
+        "It stands until somebody acknowledges it or recall is proven again.",
+        by="evidence",
+    ),
+    Alert(
+        "ChallengePartMissed",
+        "ticket",
+        'increase(redrabbit_challenge_parts_total{outcome="missed"}[1h]) > 0',
+        "{{ $labels.line }}: a challenge part was missed",
+        "Line {{ $labels.line }} judged a challenge part other than it is known to be. Send it again: one miss proves little, "
+        "two in a row a lot.",
+        by="part",
+    ),
+    Alert(
+        "ChallengeOverdue",
+        "ticket",
+        "max by (line) (redrabbit_challenge_overdue) > 0",
+        "{{ $labels.line }}: {{ $value }} challenge parts are overdue",
+        "The line has gone on since they were due. `redrabbit challenge list` names them.",
+    ),
+    Alert(
+        "ScoreDrift",
+        "ticket",
+        "max by (line) (redrabbit_score_drift) > 0.25",
+        "{{ $labels.line }}: the scores have drifted",
+        "Scores of line {{ $labels.line }} lie otherwise than in validation: population stability index "
+        "{{ $value | humanize }}, above 0.25. Look at the pictures; audits say whether recall has suffered.",
+        wait="30m",
+        linger="10m",
+    ),
+    Alert(
+        "AuditDrawBiased",
+        "ticket",
+        "max by (line) (redrabbit_audit_draw_pvalue) < 1e-6",
+        "{{ $labels.line }}: the audit draw does not follow its probabilities",
+        "Draws of line {{ $labels.line }} this far from their probabilities happen by chance with probability "
+        "{{ $value }}: no estimate of recall can be trusted until it is known why.",
+        linger="10m",
     ),
 )
 
@@ -243,7 +321,7 @@ HEALTH = (
     ),
 )
 
-FILES: Mapping[str, Sequence[Alert]] = {"quality": QUALITY, "health": HEALTH}
+FILES: Mapping[str, Sequence[Alert]] = {"quality": QUALITY, "challenge": CHALLENGE, "health": HEALTH}
 
 
 def rendered(name: str) -> str:

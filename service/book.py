@@ -18,8 +18,7 @@ from service.paging import Closed, Paging
 from service.quality.agreement import Agreement
 from service.quality.buckets import Bucket, merged
 from service.quality.challenge import Challenges
-from service.quality.draw import draw_check, learned_guesses, learned_shares, weights
-from service.quality.evidence import SURGE
+from service.quality.draw import draw_check, learned_guesses, learned_shares, surged, weights
 from service.quality.expected import Scores
 from service.quality.truth import SOURCES, needs_second_look, opinions, settled
 from service.quality.windows import in_window, quality
@@ -324,8 +323,8 @@ class LineBook:
         return self._recent[1]
 
     def _next_draw(self, recent: Bucket) -> DrawAdvice:
-        surge, budget = self._paging.surge, self._rule.audit.budget
-        budget = min(1.0, SURGE * budget) if surge else budget
+        surge = self._paging.surge
+        budget = surged(self._rule.audit.budget, surge)
         known = self._model.guesses if self._model else ()
         guesses = learned_guesses(recent.audits, self.good, *([known] if known else []))
         return DrawAdvice(tuple(weights(budget, learned_shares(recent.passed), guesses)), budget, surge)

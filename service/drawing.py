@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
-from service.errors import InvalidInput
-from service.ports import Clock, DetectorInfo, PartLedger
-from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights
-from service.records import DrawPolicy
+from service.errors import InvalidInput, LedgerUnavailable
+from service.ports import Clock, DetectorInfo, PartLedger, PolicyLedger
+from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, surged, weights, worth_changing
+from service.records import DrawPolicy, LineSnapshot
 from service.thresholds import Thresholds
 
 KEY_BYTES = 32
 
+READ_EVERY = 2.0
+"""Seconds after which a worker looks for a newer policy."""
+
 
 class DrawPolicies:
-    """The newest policy of one line; appends one when the budget in thresholds.yaml changed."""
+    """The newest policy of one line, for its worker; appends the first one, and one whenever thresholds.yaml asks for another
+    budget. What is learned while the line runs comes from the Steward."""
 
     def __init__(
         self, line: str, ledger: PartLedger, thresholds: Callable[[], Thresholds], clock: Clock, info: DetectorInfo
@@ -28,16 +33,44 @@ class DrawPolicies:
         self._clock = clock
         self._guesses = info.guesses or DEFAULT_GUESSES
         self._newest: DrawPolicy | None = None
+        self._read_at = -inf
+        self._asked: float | None = None
 
     def current(self) -> DrawPolicy:
-        """The policy to draw under now."""
-        budget = self._thresholds().line(self._line).audit.budget
-        newest = self._newest or self._ledger.draw_policy(self._line)
-        if newest is None or newest.budget != budget:
+        """The policy to draw under now. While the ledger cannot be read, the one known last."""
+        budget, now = self._thresholds().line(self._line).audit.budget, self._clock()
+        if self._newest is None or abs(now - self._read_at) >= READ_EVERY:
+            try:
+                self._newest, self._read_at = self._ledger.draw_policy(self._line), now
+            except LedgerUnavailable:
+                if self._newest is None:
+                    raise
+        if self._newest is None or (
+            budget != self._asked and self._newest.budget != surged(budget, self._newest.surge)
+        ):
             spread = tuple(weights(budget, DEFAULT_SHARES, self._guesses))
-            newest = self._ledger.set_draw_policy(DrawPolicy(0, self._line, self._clock(), spread, budget))
-        self._newest = newest
-        return newest
+            self._newest = self._ledger.set_draw_policy(DrawPolicy(0, self._line, now, spread, budget))
+        self._asked = budget
+        return self._newest
+
+
+class Steward:
+    """Writes down another draw policy when the closed buckets of a line ask for one."""
+
+    def __init__(self, ledger: PolicyLedger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def look(self, line: LineSnapshot) -> None:
+        """The first policy is the worker's; later ones follow what was learned, and the surge."""
+        newest, advice = self._ledger.draw_policy(line.line), line.next_draw
+        if newest is None:
+            return
+        same = (newest.budget, newest.surge) == (advice.budget, advice.surge)
+        if not same or worth_changing(newest.weights, advice.weights):
+            self._ledger.set_draw_policy(
+                DrawPolicy(0, line.line, self._clock(), advice.weights, advice.budget, advice.surge)
+            )
 
 
 def audit_key(path: Path) -> bytes:

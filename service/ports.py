@@ -111,7 +111,19 @@ class Meter(Protocol):
     def ledger_up(self, up: bool) -> None: ...
 
 
-class PartLedger(Protocol):
+class PolicyLedger(Protocol):
+    """Where draw policies are kept."""
+
+    def draw_policy(self, line: str) -> DrawPolicy | None:
+        """The line's newest."""
+        ...
+
+    def set_draw_policy(self, policy: DrawPolicy) -> DrawPolicy:
+        """Appends the policy; its number is given by the ledger."""
+        ...
+
+
+class PartLedger(PolicyLedger, Protocol):
     """The worker's side of the ledger: one writer of parts per line."""
 
     def record(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
@@ -121,12 +133,6 @@ class PartLedger(Protocol):
 
     def register(self, model: ModelInForce) -> None:
         """The model that judges from now on; the newest row of a line and role is in force. Same again: no new row."""
-        ...
-
-    def draw_policy(self, line: str) -> DrawPolicy | None: ...
-
-    def set_draw_policy(self, policy: DrawPolicy) -> DrawPolicy:
-        """Appends the policy; its number is given by the ledger."""
         ...
 
     def beat(self, heartbeat: Heartbeat) -> None: ...

@@ -230,6 +230,7 @@ class WindowQuality:
     defect: str
     window: str
     parts: int
+    largest_weight: float
     true_positive: int
     false_positive: int
     false_negative: int

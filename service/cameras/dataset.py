@@ -22,6 +22,8 @@ class Recording(Protocol):
 
     def picture(self, number: int) -> bytes | Image: ...
 
+    def lot(self, number: int) -> str: ...
+
 
 class Dataset:
     """Plays parts 0 to `parts` (None: without end), `rate` a second, and goes on after a restart where it stopped."""
@@ -57,7 +59,14 @@ class Dataset:
             if stopping.wait(max(0.0, due - monotonic())):
                 break
             due = max(due, monotonic() - 1.0) + 1.0 / self._rate
-            yield Frame(self._recording.part_id(number), self._line, self.name, self._clock(), picture)
+            yield Frame(
+                self._recording.part_id(number),
+                self._line,
+                self.name,
+                self._clock(),
+                picture,
+                self._recording.lot(number),
+            )
             number += 1
         self._meter.camera_up(self.name, False)
 

@@ -14,8 +14,10 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+import structlog
+
 from service import settings as settings_file
-from service.drawing import DrawPolicies, audit_key
+from service.drawing import DrawPolicies, Steward, audit_key
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection
 from service.monitor import Monitor
@@ -24,6 +26,10 @@ from service.records import ModelInForce
 from service.settings import Settings
 from service.thresholds import WatchedThresholds
 from service.worker import Line, Worker
+
+log = structlog.get_logger()
+
+STEWARD_EVERY = 5.0
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -230,13 +236,18 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
 
     thresholds = WatchedThresholds(settings.thresholds)
     registry = CollectorRegistry()
-    with closing(open_ledger(settings.ledger, time.time)) as ledger, closing(GroupCommit(ledger)) as labels:
+    with (
+        closing(open_ledger(settings.ledger, time.time)) as ledger,
+        closing(GroupCommit(ledger)) as labels,
+        _stewarding(watcher := monitor(ledger, thresholds), Steward(ledger, time.time)),
+    ):
         yield create_app(
             Deps(
                 ledger=ledger,
                 labels=labels,
+                challenges=ledger,
                 images=FolderImages(settings.images.folder, settings.images.ring),
-                monitor=monitor(ledger, thresholds),
+                monitor=watcher,
                 threshold=lambda line, defect, kinds: thresholds().line(line).row(defect, kinds).recall.page,
                 heatmap=heatmaps(settings),
                 metrics=lambda: generate_latest(registry),
@@ -245,6 +256,28 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
                 open_on_loopback=settings.station.open_on_loopback,
             )
         )
+
+
+@contextmanager
+def _stewarding(watcher: Monitor, steward: Steward) -> Iterator[None]:
+    """Looks after the draw of every line, beside what else the station does: it follows the ledger anyway."""
+    ended = Event()
+
+    def look() -> None:
+        while not ended.wait(STEWARD_EVERY):
+            try:
+                for line in watcher.snapshot().lines.values():
+                    steward.look(line)
+            except LedgerUnavailable as error:
+                log.warning("draw policies not looked after", why=str(error))
+
+    thread = Thread(target=look, name="steward", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def heatmaps(settings: Settings) -> Callable[[bytes], bytes | None]:

@@ -26,7 +26,7 @@ from service.demo.inspectors import SimulatedInspectors
 from service.demo.live import Live
 from service.demo.parts import Production
 from service.demo.replay import STARTS_AT, Replay, SimulatedClock
-from service.drawing import DrawPolicies
+from service.drawing import DrawPolicies, Steward
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection
 from service.monitor import Monitor
@@ -106,8 +106,10 @@ def _replayed(options: Options, parts: int) -> dict[str, Any]:
             production=production,
             inspection=Inspection(detector, key),
             policies=DrawPolicies(LINE, ledger, thresholds, clock, detector.info),
+            steward=Steward(ledger, clock),
             thresholds=thresholds,
             parts=ledger,
+            lots=ledger,
             labels=ledger,
             monitor=Monitor(ledger, thresholds, clock),
             inspectors=SimulatedInspectors(production.actual, GOOD, options.seed, LABEL_DELAY),

@@ -7,7 +7,7 @@ from typing import Any
 
 from service.demo.inspectors import SimulatedInspectors
 from service.demo.parts import Production
-from service.demo.report import Pages, Tally, moment, report
+from service.demo.report import Pages, Tally, at_risk, moment, report
 from service.monitor import Monitor
 from service.ports import Clock, LedgerReader
 from service.records import Label, LineSnapshot
@@ -73,4 +73,5 @@ class Live:
         return not self._inspectors.waiting and not self._unsent
 
     def report(self, line: LineSnapshot) -> dict[str, Any]:
-        return report(self.tally, line, self._monitor.overall(self._line), self._pages, self._timeline, self.rate)
+        overall, touched = self._monitor.overall(self._line), at_risk(line, self._reader)
+        return report(self.tally, line, overall, self._pages, touched, self._timeline, self.rate)

@@ -10,6 +10,8 @@ from typing import Protocol
 from service.errors import InvalidInput
 from service.records import Image
 
+LOT = 250
+
 
 class Cell(Protocol):
     """One labelled picture of a data set."""
@@ -67,6 +69,10 @@ class Production:
 
     def part_id(self, number: int) -> str:
         return f"el-{self.seed}-{number:06d}"
+
+    def lot(self, number: int) -> str:
+        """Every LOT parts are one."""
+        return f"lot-{number // LOT:03d}"
 
     def actual(self, part_id: str) -> str:
         """The true class: known to the demo alone."""

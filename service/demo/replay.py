@@ -11,8 +11,8 @@ import numpy as np
 
 from service.demo.inspectors import SimulatedInspectors
 from service.demo.parts import Production
-from service.demo.report import Pages, Tally, moment, report
-from service.drawing import DrawPolicies
+from service.demo.report import LotLedger, Pages, Tally, at_risk, moment, report
+from service.drawing import DrawPolicies, Steward
 from service.images import decode
 from service.inspection import Inspection
 from service.monitor import Monitor
@@ -41,8 +41,10 @@ class Replay:
     production: Production
     inspection: Inspection
     policies: DrawPolicies
+    steward: Steward
     thresholds: Callable[[], Thresholds]
     parts: PartLedger
+    lots: LotLedger
     labels: LabelLedger
     monitor: Monitor
     inspectors: SimulatedInspectors
@@ -62,6 +64,7 @@ class Replay:
             self._label()
             if numbers[-1] // every > (first - 1) // every or numbers[-1] == count - 1:
                 now = self._line_snapshot()
+                self.steward.look(now)
                 pages.note(now, numbers[-1] + 1)
                 timeline.append(moment(numbers[-1] + 1, tally, now))
                 progress(numbers[-1] + 1, now, (numbers[-1] + 1) / (time.perf_counter() - started))
@@ -69,14 +72,16 @@ class Replay:
         self._let_everything_arrive()
         last = self._line_snapshot()
         pages.note(last, count)
-        return report(tally, last, self.monitor.overall(self.line), pages, timeline, count / seconds)
+        touched = at_risk(last, self.lots)
+        return report(tally, last, self.monitor.overall(self.line), pages, touched, timeline, count / seconds)
 
     def _inspect(self, numbers: range, tally: Tally) -> None:
         frames, fitted = [], []
         for number in numbers:
             self.clock.now = STARTS_AT + number / self.rate
             content = self.production.picture(number)
-            frames.append(Frame(self.production.part_id(number), self.line, "demo", self.clock.now, content))
+            lot = self.production.lot(number)
+            frames.append(Frame(self.production.part_id(number), self.line, "demo", self.clock.now, content, lot))
             image = decode(content) if isinstance(content, bytes) else content
             fitted.append(self.inspection.detector.fit(image))
         version = self.thresholds().version

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from service.records import ALL, LineSnapshot, Outcome, Verdict, WindowQuality
 
@@ -42,9 +42,23 @@ class Pages:
         self._standing: set[str] = set()
 
     def note(self, line: LineSnapshot, part: int) -> None:
-        standing = {row.defect for row in line.evidence if row.paged}
+        standing = {page.defect for page in line.pages if page.standing}
         self.found += [{"alert": PAGE, "defect": defect, "part": part} for defect in sorted(standing - self._standing)]
         self._standing = standing
+
+
+class LotLedger(Protocol):
+    def lots_at_risk(self, line: str, ordinal: int) -> Sequence[tuple[str, int]]: ...
+
+
+def at_risk(line: LineSnapshot, ledger: LotLedger) -> dict[str, Any] | None:
+    """The parts and lots that the pages that stand touch, None when none stands."""
+    standing = [page for page in line.pages if page.standing]
+    if not standing:
+        return None
+    first = min(page.at_risk_from for page in standing)
+    lots = ledger.lots_at_risk(line.line, first)
+    return {"from_part": first + 1, "parts": sum(count for _, count in lots), "lots": [lot for lot, _ in lots]}
 
 
 def report(
@@ -52,6 +66,7 @@ def report(
     line: LineSnapshot,
     overall: Sequence[WindowQuality],
     pages: Pages,
+    at_risk: dict[str, Any] | None,
     timeline: Sequence[dict[str, Any]],
     parts_per_second: float,
 ) -> dict[str, Any]:
@@ -84,6 +99,7 @@ def report(
         },
         "false_reject": row.false_reject,
         "pages": pages.found,
+        "at_risk": at_risk,
         "timeline": list(timeline),
         "parts_per_second": round(parts_per_second, 1),
     }
@@ -106,6 +122,9 @@ def moment(part: int, tally: Tally, line: LineSnapshot) -> dict[str, Any]:
         "state": row.state.value if row else None,
         "evidence": evidence.evidence if evidence else None,
         "limit": evidence.limit if evidence else None,
+        "expected": line.expected.get(ALL),
+        "drift": line.drift,
+        "audit_budget": line.next_draw.budget,
         "paged": bool(evidence and evidence.paged),
     }
 

@@ -20,6 +20,9 @@ DEFAULT_GUESSES = (2e-4, 2e-4, 4e-4, 5e-3, 0.2)
 DEFAULT_SHARES = (0.6, 0.2, 0.12, 0.05, 0.03)
 """Share of passed parts per band before anything is known; only spreads the first budget, never enters an estimate."""
 
+SURGE = 4
+"""Audits are drawn so many times as often while evidence rises (SPEC, "Surge")."""
+
 PRIOR_PARTS = 1000
 """So many parts does the default spread over the bands count for, against what closed buckets show."""
 
@@ -80,6 +83,11 @@ def weights(budget: float, shares: Sequence[float], guesses: Sequence[float]) ->
         middle = (low + high) / 2
         low, high = (middle, high) if spent(middle) < budget else (low, middle)
     return [max(1, round(1 / pi)) for pi in probabilities(high)]
+
+
+def surged(budget: float, surge: bool) -> float:
+    """The budget in force: SURGE times the wished one while evidence rises."""
+    return min(1.0, SURGE * budget) if surge else budget
 
 
 def learned_shares(passed: Mapping[tuple[int, int], int]) -> list[float]:

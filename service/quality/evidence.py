@@ -11,7 +11,6 @@ BETS = (1.0, 5.0, 25.0)
 CHALLENGE_BETS = (0.05, 0.2, 0.8)
 """lambda * rho of the three detectors that are fed by challenge parts, one part a step."""
 
-SURGE = 4
 SURGE_ABOVE, SURGE_UNTIL = 8.0, 2.0
 
 Misses = Mapping[int, int] | Mapping[float, int]
@@ -74,7 +73,7 @@ def cusum_step(logs: Sequence[float], factors: Sequence[float] | None) -> tuple[
 
 
 def surging(before: bool, evidence: float) -> bool:
-    """Whether audits are to be drawn SURGE times as often: from above 8 until below 2 (SPEC, "Surge")."""
+    """Whether more audits are to be drawn: from above 8 until below 2 (SPEC, "Surge")."""
     return evidence > SURGE_ABOVE or (before and evidence >= SURGE_UNTIL)
 
 

@@ -14,7 +14,7 @@ POINT_NEEDS_MISSES = 5
 
 def estimate(
     hits: float,
-    misses: Mapping[float, int] | Mapping[int, int],
+    misses: Mapping[float, float] | Mapping[float, int] | Mapping[int, int],
     largest_weight: float,
     confidence: float = 0.95,
     *,
@@ -55,7 +55,7 @@ def estimate(
         upper=upper,
         numerator=hits,
         denominator=total,
-        events=sum(misses.values()),
+        events=round(sum(misses.values())),
         reason="" if total > 0 else "no defect was found yet, neither caught nor missed",
     )
 

@@ -14,6 +14,9 @@ from service.records import Estimate, State, WindowQuality
 NO_CLOSED_BUCKET = "no closed bucket in the window yet: labels have not had time to arrive"
 
 
+MOST_SCALED = 2.0**20
+
+
 class Span(Protocol):
     """A window: the newest `parts`, or those of the last `hours`; the other one is None."""
 
@@ -62,6 +65,7 @@ def quality(
         defect=defect,
         window=window,
         parts=total.parts,
+        largest_weight=total.largest_scaled_weight(),
         true_positive=hits,
         false_positive=false_rejects,
         false_negative=known_misses,
@@ -76,6 +80,32 @@ def quality(
         state=state(recall, threshold) if recall.estimable else State.UNKNOWN,
         reason=recall.reason,
     )
+
+
+def parts_to_prove(row: WindowQuality, threshold: float) -> int | None:
+    """How many parts a window must hold, at the rates of this one, for its lower limit to reach the threshold.
+
+    None: it never will, as the point does not exceed the threshold or nothing was caught.
+    """
+    hits, missed = row.recall.numerator, row.recall.denominator - row.recall.numerator
+    if not hits or hits / (hits + missed) <= threshold:
+        return None
+    weight = missed / row.recall.events if row.recall.events else 1.0
+
+    def proven(scale: float) -> bool:
+        misses = {max(1.0, weight): row.recall.events * scale}
+        return estimate(hits * scale, misses, max(1.0, row.largest_weight)).lower >= threshold
+
+    high = 1.0
+    while not proven(high) and high < MOST_SCALED:
+        high *= 2
+    if high >= MOST_SCALED:
+        return None
+    low = high / 2
+    while high - low > 0.01 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if proven(middle) else (middle, high)
+    return round(row.parts * high)
 
 
 def _worst(total: Bucket, defect: str, good: str) -> float:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import LedgerUnavailable
 from service.records import Snapshot
-from service.station import api, pages
+from service.station import api, challenge, oncall, pages
 from service.station.deps import Deps, Watcher
 from service.station.desk import Desk
 from service.station.queue import Queue
@@ -43,6 +43,8 @@ def create_app(deps: Deps, patience: float = PATIENCE) -> FastAPI:
     app.state.snapshots = _Snapshots(deps.monitor)
     app.state.queue = Queue(deps.ledger, deps.monitor, deps.clock, app.state.snapshots)
     app.include_router(api.router)
+    app.include_router(challenge.router)
+    app.include_router(oncall.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
@@ -71,6 +73,11 @@ class _Snapshots:
                 self._newest = self._monitor.snapshot()
                 self._taken = time.monotonic()
             return self._newest
+
+    def forget(self) -> None:
+        """Somebody has just changed what the next one who asks must see."""
+        with self._lock:
+            self._newest = None
 
 
 class _Fence:

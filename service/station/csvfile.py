@@ -73,15 +73,17 @@ def export_labels(ledger: LedgerReader, out: TextIO) -> int:
         for row in rows:
             label = row.label
             writer.writerow(
-                _safe((label.part_id, label.label, label.inspector, _iso(label.labelled_at), _iso(row.recorded_at)))
+                safe((label.part_id, label.label, label.inspector, iso(label.labelled_at), iso(row.recorded_at)))
             )
         last, count = rows[-1].sequence, count + len(rows)
     return count
 
 
-def _safe(cells: Sequence[str]) -> list[str]:
+def safe(cells: Sequence[str]) -> list[str]:
+    """Cells that no spreadsheet takes for a formula."""
     return [f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells]
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.ports import Clock, ImageStore, LabelLedger, LedgerReader
+from service.ports import ChallengeLedger, Clock, ImageStore, LabelLedger, LedgerReader
 from service.records import RecordedVerdict, Snapshot
 from service.station.meter import StationMeter
 
@@ -49,6 +49,7 @@ class Deps:
 
     ledger: StationLedger
     labels: LabelLedger
+    challenges: ChallengeLedger
     images: ImageStore
     monitor: Watcher
     threshold: Callable[[str, str, int], float | None]

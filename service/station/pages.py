@@ -14,7 +14,7 @@ from fastapi.templating import Jinja2Templates
 
 from service.records import ALL, LineSnapshot, Snapshot, WindowQuality
 from service.station import views
-from service.station.access import COOKIE, Caller, allowed, caller, hash_secret, refuse_other_sites
+from service.station.access import COOKIE, RANK, Caller, allowed, caller, hash_secret, refuse_other_sites
 from service.station.deps import Deps
 
 router = APIRouter(include_in_schema=False)
@@ -41,9 +41,13 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class ShownRow:
+    """provisional: the same row with the open buckets in it. needed: the evidence that is still missing, in words."""
+
     row: WindowQuality
+    provisional: WindowQuality
     band: Band | None
     word: str
+    needed: str
 
 
 def _visitor(request: Request) -> Caller:
@@ -66,18 +70,37 @@ def today(request: Request, who: Visitor) -> Response:
     snapshot: Snapshot = request.app.state.snapshots()
     lines = [line for line in snapshot.lines.values() if who.may_see(line.line)]
     threshold = request.app.state.deps.threshold
-    shown = [{"line": line, "rows": _rows(line, threshold), "lag": _median_lag(line)} for line in lines]
-    context = {"lines": shown, "advice": views.advice(lines), "now": snapshot.as_of, "width": BAND_WIDTH}
+    shown = [
+        {
+            "line": line,
+            "rows": _rows(line, threshold),
+            "lag": _median_lag(line),
+            "pages": [page for page in line.pages if page.standing],
+        }
+        for line in lines
+    ]
+    again = {line.line: len(request.app.state.deps.monitor.second_looks(line.line)) for line in lines}
+    context = {
+        "lines": shown,
+        "engineer": RANK.get(who.role, 0) >= RANK["engineer"],
+        "advice": views.advice(lines, again),
+        "second_looks": again,
+        "now": snapshot.as_of,
+        "width": BAND_WIDTH,
+    }
     return templates.TemplateResponse(request, "today.html", context)
 
 
 def _rows(line: LineSnapshot, threshold: Callable[[str, str, int], float | None]) -> list[ShownRow]:
     """With one kind of defect, ALL says the same again and is left out."""
-    chosen = [row for row in line.quality if not (row.defect == ALL and len(line.defects) == 2)]
     kinds = len(line.defects) - 1
-    return [
-        ShownRow(row, _band(row, threshold(line.line, row.defect, kinds)), WORDS[row.state.value]) for row in chosen
-    ]
+    found = []
+    for row, provisional in zip(line.quality, line.provisional, strict=True):
+        if not (row.defect == ALL and kinds == 1):
+            limit = threshold(line.line, row.defect, kinds)
+            needed = views.evidence_needed(row, limit)
+            found.append(ShownRow(row, provisional, _band(row, limit), WORDS[row.state.value], needed))
+    return found
 
 
 def _band(row: WindowQuality, threshold: float | None) -> Band | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from service.quality.windows import parts_to_prove
 from service.records import (
     ALL,
+    AgreementState,
     Estimate,
     EvidenceState,
     LineSnapshot,
@@ -31,7 +33,21 @@ def _line(line: LineSnapshot) -> dict[str, Any]:
         "pending": {source.value: count for source, count in line.pending.items()},
         "quality": [_row(row) for row in line.quality],
         "provisional": [_row(row) for row in line.provisional],
+        "first_reported": [_row(row) for row in line.first_reported],
+        "late_label_changes": line.late_changes,
         "evidence": [_evidence(row) for row in line.evidence],
+        "audit": {
+            "budget": line.next_draw.budget,
+            "weights": list(line.next_draw.weights),
+            "surge": line.next_draw.surge,
+            "draw_pvalue": line.draw_check,
+        },
+        "expected_recall": {
+            "by_defect": dict(line.expected),
+            "reason": "a hint from scores alone: assumes that the model's calibration still holds, and is blind to new defects",
+        },
+        "score_drift": line.drift,
+        "agreement": _agreement(line.agreement),
     }
 
 
@@ -45,7 +61,10 @@ def _row(row: WindowQuality) -> dict[str, Any]:
             "actual_good": {"predicted_defective": row.false_positive, "predicted_good": row.true_negative},
         },
         "recall": _estimate(row.recall),
+        "recall_worst_lower": row.worst_lower,
+        "recall_ceiling": row.ceiling,
         "observed_recall": row.observed,
+        "named_right": _estimate(row.named_right),
         "precision": _estimate(row.precision),
         "false_reject": row.false_reject,
         "state": row.state.value,
@@ -66,7 +85,25 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def _evidence(row: EvidenceState) -> dict[str, Any]:
-    return {"defect": row.defect, "evidence": row.evidence, "limit": row.limit, "paged": row.paged}
+    return {
+        "defect": row.defect,
+        "detector": row.detector.value,
+        "evidence": row.evidence,
+        "limit": row.limit,
+        "paged": row.paged,
+    }
+
+
+def _agreement(state: AgreementState) -> dict[str, Any]:
+    return {
+        "inspectors": [
+            {"inspector": one.inspector, "missed": _estimate(one.missed), "false_alarm": _estimate(one.false_alarm)}
+            for one in state.inspectors
+        ],
+        "pairs": [
+            {"inspectors": list(pair), "kappa": kappa, "parts": parts} for pair, (kappa, parts) in state.kappa.items()
+        ],
+    }
 
 
 def part(row: RecordedVerdict, labels: Sequence[RecordedLabel]) -> dict[str, Any]:
@@ -99,19 +136,48 @@ def part(row: RecordedVerdict, labels: Sequence[RecordedLabel]) -> dict[str, Any
     }
 
 
-def advice(lines: Sequence[LineSnapshot]) -> str:
-    """One sentence on what to do next, the most urgent first."""
+def advice(lines: Sequence[LineSnapshot], second_looks: Mapping[str, int]) -> str:
+    """One sentence on what to do next, the most urgent first. second_looks: parts of each line that another inspector must see."""
     if not lines:
         return "No part has been inspected yet: start the worker."
-    for line in lines:
-        if paged := [row.defect for row in line.evidence if row.paged]:
-            return f"Line {line.line}: recall of {', '.join(paged)} has fallen. Hold the lots, then follow the runbook."
-    for line in lines:
-        if below := [row for row in line.quality if row.state is State.BELOW]:
-            return f"Line {line.line}: recall of {below[0].defect} is below its threshold over {below[0].window}."
+    for urgent in (_page, _below, _overdue):
+        for line in lines:
+            if sentence := urgent(line):
+                return sentence
     most = max(lines, key=lambda line: sum(line.pending.values()))
     if due := sum(most.pending.values()):
         return f"Label {due} parts of line {most.line}: each one narrows the limits."
-    if any(row.state is State.UNKNOWN for line in lines for row in line.quality if row.defect == ALL):
-        return "Nothing is due. Limits appear when the first buckets have closed."
-    return "Nothing is due."
+    for name, count in second_looks.items():
+        if count:
+            return f"Line {name}: {count} parts need a second look by another inspector."
+    unknown = any(row.state is State.UNKNOWN for line in lines for row in line.quality if row.defect == ALL)
+    return "Nothing is due." + (" Limits appear when the first buckets have closed." if unknown else "")
+
+
+def _page(line: LineSnapshot) -> str:
+    if not line.at_risk:
+        return ""
+    fallen, parts = ", ".join(line.at_risk), max(line.at_risk.values())
+    return f"Line {line.line}: recall of {fallen} has fallen. Hold the {parts} parts at risk, then follow the runbook."
+
+
+def _below(line: LineSnapshot) -> str:
+    below = [row for row in line.quality if row.state is State.BELOW]
+    return (
+        f"Line {line.line}: recall of {below[0].defect} is below its threshold over {below[0].window}." if below else ""
+    )
+
+
+def _overdue(line: LineSnapshot) -> str:
+    overdue = line.challenges.overdue
+    return f"Line {line.line}: send challenge part {min(overdue)} through; it is overdue." if overdue else ""
+
+
+def evidence_needed(row: WindowQuality, threshold: float | None) -> str:
+    """What an undecided row needs, in words; "" for any other."""
+    if threshold is None or row.state is not State.UNDECIDED:
+        return ""
+    parts = parts_to_prove(row, threshold)
+    if parts is None:
+        return "at these rates recall would not be proven: the point is not above the threshold"
+    return f"a window of {parts} parts at these rates would prove it, or a larger audit budget"

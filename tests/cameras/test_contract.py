@@ -29,6 +29,9 @@ class Pictures:
     def part_id(self, number: int) -> str:
         return f"set-{number}"
 
+    def lot(self, number: int) -> str:
+        return "lot-0"
+
     def picture(self, number: int) -> Image:
         return picture(number)
 

@@ -36,6 +36,7 @@ def row(defect: str, window: str, recall: Estimate, observed: float | None = 0.9
         defect=defect,
         window=window,
         parts=1000,
+        largest_weight=50.0,
         true_positive=80,
         false_positive=5,
         false_negative=4,

@@ -87,6 +87,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Station]]:
             deps = Deps(
                 ledger=ledger,
                 labels=opened.enter_context(closing(GroupCommit(ledger))),
+                challenges=ledger,
                 images=images,
                 monitor=Monitor(ledger, lambda: THRESHOLDS, clock),
                 threshold=lambda line, defect, kinds: THRESHOLDS.line(line).row(defect, kinds).recall.page,

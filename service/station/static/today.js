@@ -4,7 +4,8 @@ const EVERY = 3000;
 async function refresh() {
   try {
     const answer = await fetch("/", { headers: { Accept: "text/html" } });
-    if (answer.ok) {
+    // Somebody is writing a note: what he sees waits until he is done.
+    if (answer.ok && !document.activeElement.matches("input")) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       document.getElementById("main").replaceWith(page.getElementById("main"));
     }
