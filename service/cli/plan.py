@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli import building
+from service.cli import building, plan_picture
 from service.errors import InvalidInput
 from service.thresholds import LineThresholds, load, parse, seconds
 
@@ -75,17 +75,17 @@ def plan(
         defects=max(1, len(rules.defects)),
     )
     if picture is not None:
-        _check_picture(picture)
+        plan_picture.check(picture)
     rows = [_row(plant, share, fallen) for share in sorted({*BUDGETS, own})]
     mine = next(row for row in rows if row.budget == own)
     text = [*_paragraph(plant, mine, fallen, budget_for(plant, WEEK), rules), "", *_table(rows, own, fallen)]
     if picture is not None:
-        _draw(picture, plant, rows, own, fallen)
+        plan_picture.draw(picture, plant, rows, own, fallen)
     typer.echo("\n".join(text))
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """What one budget gives. proof: the careful one, as if all misses scored like good parts."""
 
     budget: float
@@ -95,10 +95,10 @@ class _Row:
     paged_near: Delay
 
 
-def _row(plant: Plant, budget: float, fallen: float) -> _Row:
+def _row(plant: Plant, budget: float, fallen: float) -> Row:
     from service.quality.plan import NEAR, UNSEEN, audits_per_part, to_page, to_prove
 
-    return _Row(
+    return Row(
         budget,
         audits_per_part(plant, budget) * plant.parts_per_day,
         to_prove(plant, budget, UNSEEN),
@@ -125,7 +125,7 @@ def _seconds(text: str) -> float:
         raise InvalidInput(f"--false-page-every {text}: {error}") from error
 
 
-def _paragraph(plant: Plant, row: _Row, fallen: float, week: float | None, rules: LineThresholds) -> Iterator[str]:
+def _paragraph(plant: Plant, row: Row, fallen: float, week: float | None, rules: LineThresholds) -> Iterator[str]:
     """Sentences for whoever decides about the budget."""
     yield (
         f"Of {plant.parts_per_day:,.0f} parts a day, {_percent(plant.prevalence)} of them defective, an audit of "
@@ -144,25 +144,24 @@ def _paragraph(plant: Plant, row: _Row, fallen: float, week: float | None, rules
         windows = [window.parts or (window.hours or 0) / 24 * plant.parts_per_day for window in rules.windows]
         if max(windows) < median.parts:
             names = ", ".join(window.name for window in rules.windows)
-            yield (
-                f"That takes a window which holds so many parts; yours ({names}) do not: "
-                f"add {{parts: {_rounded((late or median).parts)}}} to windows."
-            )
-    if fallen < plant.threshold:
+            hours = ceil(24 * (late or median).days)
+            yield f"That takes a window which holds so many parts; yours ({names}) do not: add {{hours: {hours}}} to windows."
+    if row.paged_near.watched_days < inf:
         yield (
             f"The page for a fall to {_percent(fallen)} comes {_after(row.paged_near)} when what is missed lies near the "
             f"threshold, and {_after(row.paged_unseen)} when it scores like good parts, as a new kind of defect does."
         )
     else:
-        yield f"A fall to {_percent(fallen)} is not below {_percent(plant.threshold)}: nobody is paged."
+        fall = f"from {_percent(plant.recall)} to {_percent(fallen)}"
+        yield f"A change {fall} is no fall below {_percent(plant.threshold)}: nobody is paged."
     if week is not None:
         yield f"To prove it within a week, audit {_percent(week)} of the passed parts."
     elif median is not None or plant.recall > plant.threshold:
-        yield "No budget proves it within a week: too few defects come by."
+        yield "No budget proves it within a week."
     yield "The time that labels take comes on top."
 
 
-def _table(rows: Sequence[_Row], own: float, fallen: float) -> Iterator[str]:
+def _table(rows: Sequence[Row], own: float, fallen: float) -> Iterator[str]:
     yield f"{'':19} |{'proven, median':^32}|{'9 in 10':^21}|{f'days to page a fall to {fallen:g}':^33}"
     yield (
         f"{'budget':9}{'audits/day':>10} |{'hits':>9}{'parts':>14}{'days':>8} |{'parts':>13}{'days':>7} |"
@@ -171,8 +170,8 @@ def _table(rows: Sequence[_Row], own: float, fallen: float) -> Iterator[str]:
     for row in rows:
         share = _percent(row.budget) + (" *" if row.budget == own else "")
         (hits, parts, days), (_, late_parts, late_days) = _cells(row.proof.median), _cells(row.proof.p90)
-        near, near_late = _days(row.paged_near.median_days), _days(row.paged_near.p90_days)
-        unseen, unseen_late = _days(row.paged_unseen.median_days), _days(row.paged_unseen.p90_days)
+        near, near_late = _waits(row.paged_near)
+        unseen, unseen_late = _waits(row.paged_unseen)
         yield (
             f"{share:9}{_number(row.audits_per_day):>10} |{hits:>9}{parts:>14}{days:>8} |{late_parts:>13}{late_days:>7} |"
             f"{near:>6}{near_late:>9}{unseen:>9}{unseen_late:>9}"
@@ -184,78 +183,25 @@ def _cells(need: Need | None) -> tuple[str, str, str]:
     return ("-", "-", "-") if need is None else (_number(need.hits), _number(need.parts), _days(need.days))
 
 
-def _rounded(count: float) -> int:
-    """To three digits: more would be a promise."""
-    return int(float(f"{count:.3g}"))
+def _waits(delay: Delay) -> list[str]:
+    longer = "never" if delay.watched_days == inf else f">{_days(delay.watched_days)}"
+    return [longer if days is None else _days(days) for days in (delay.median_days, delay.p90_days)]
 
 
 def _number(count: float) -> str:
-    return f"{_rounded(count):,}"
+    """To three digits: more would be a promise."""
+    return f"{count:.2g}" if count < 10 else f"{float(f'{count:.3g}'):,.0f}"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _days(days: float | None) -> str:
-    if days is None:
-        return "-"
-    return f"{days:.2g}" if days < 1 else f"{days:.1f}" if days < 10 else f"{days:.0f}"
+def _days(days: float) -> str:
+    return "<0.01" if days < 0.01 else f"{days:.2g}" if days < 1 else f"{days:.1f}" if days < 10 else f"{days:.0f}"
 
 
 def _after(delay: Delay) -> str:
-    days = delay.median_days
-    return "after more than a year" if days is None else f"after about {_days(days)} days"
-
-
-def _check_picture(file: Path) -> None:
-    """Raises InvalidInput before anything is computed."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("--picture needs matplotlib: pip install 'redrabbit[plan]'") from error
-    if file.suffix != ".png":
-        raise InvalidInput(f"--picture {file}: expected a name that ends in .png")
-    if not file.absolute().parent.is_dir():
-        raise InvalidInput(f"--picture {file}: the folder {file.absolute().parent} does not exist")
-
-
-def _draw(file: Path, plant: Plant, rows: Sequence[_Row], own: float, fallen: float) -> None:
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
-
-    from service.quality.plan import DAYS, NEAR, to_prove
-
-    near = [to_prove(plant, row.budget, NEAR) for row in rows]
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    proofs, pages = figure.subplots(1, 2)
-    curves = {
-        "misses like good parts": ("tab:red", [row.proof for row in rows], [row.paged_unseen for row in rows]),
-        "misses near the threshold": ("tab:blue", near, [row.paged_near for row in rows]),
-    }
-    budgets = [100 * row.budget for row in rows]
-    nan = float("nan")
-    for name, (colour, proof, delays) in curves.items():
-        needed = [(p.median.days if p.median else nan, p.p90.days if p.p90 else nan) for p in proof]
-        waited = [(d.median_days or nan, d.p90_days or nan) for d in delays]
-        for axes, days in ((proofs, needed), (pages, waited)):
-            axes.plot(budgets, [half for half, _ in days], "o-", color=colour, label=f"{name}, median")
-            axes.plot(budgets, [late for _, late in days], ":", color=colour, label="nine in ten")
-    proofs.set_title(f"until recall ≥ {plant.threshold:g} is proven, if it is {plant.recall:g}")
-    pages.set_title(f"until a fall from {plant.recall:g} to {fallen:g} is paged")
-    for axes in (proofs, pages):
-        if not any(isfinite(days) for curve in axes.lines for days in curve.get_ydata()):
-            axes.set_ylim(0.1, DAYS)  # nothing within a year, and a logarithmic axis needs its numbers
-        axes.set(xscale="log", yscale="log", xlabel="passed parts audited, %", ylabel="days")
-        axes.axvline(100 * own, color="0.5", linestyle="--", label="your budget")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.grid(alpha=0.3)
-    figure.legend(*pages.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
-    unfinished = file.with_suffix(".png.unfinished")
-    try:
-        figure.savefig(unfinished, format="png", dpi=120)
-        unfinished.replace(file)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise InvalidInput(f"--picture {file}: cannot be written: {error.strerror}") from error
+    if delay.median_days is None:
+        return f"after more than {_days(delay.watched_days)} days"
+    return f"after about {_days(delay.median_days)} days"

@@ -1,7 +1,8 @@
 """Before anything is measured: how long until recall is proven, how soon a fall is paged, and what budget that takes.
 
 Simulated with fixed seeds, so that the same question has the same answer. Counts vary as Poisson counts do; who audits is
-assumed to be right, every reject to be looked at again, and every label to be back at once.
+assumed to be right, every reject to be looked at again, and every label to be back at once. A draw that audits more while
+evidence gathers (surge) would page sooner than said here.
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, inf, isfinite, log, sqrt
+from math import ceil, inf, isfinite, sqrt
 
 import numpy as np
-import numpy.typing as npt
 
 from service.errors import InvalidInput
 from service.quality.draw import BANDS, DEFAULT_GUESSES, DEFAULT_SHARES, weights
-from service.quality.evidence import bets
 from service.quality.meter import limit_in_buckets
 from service.quality.recall import estimate
+from service.quality.simulation import RUNS, Array, Meters, eventful, first_pages, quantiles
 
 NEAR = (0.0,) * (BANDS - 1) + (1.0,)
 """Share of the misses per score band, when what is missed lies near the threshold: the audit looks there most."""
@@ -26,15 +26,12 @@ NEAR = (0.0,) * (BANDS - 1) + (1.0,)
 UNSEEN = DEFAULT_SHARES
 """When what is missed scores like good parts, as a new kind of defect does: only the uniform floor finds it."""
 
-RUNS = 200
 LOOK_AGAIN = 1.04
 """The simulated line looks whether recall is proven each time it has so many times the parts of the look before."""
 DAYS = 365.0
 """What takes longer than that is no plan any more."""
-REST, PATIENCE = 1000, 10_000
-"""Buckets with an event: on the healthy line before the fall, and at most after it."""
-
-Array = npt.NDArray[np.float64]
+REST = 1000
+"""So many buckets with an event the healthy line has behind it when it falls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +55,8 @@ class Plant:
             check_share(name, getattr(self, name))
         for name in ("parts_per_day", "bucket_parts", "false_page_every", "defects"):
             value = getattr(self, name)
-            if not 0 < value <= 1e10:
-                raise InvalidInput(f"{name} {value:g}: expected a number above 0, at most 10 billion")
+            if not 0 < value <= 1e9:
+                raise InvalidInput(f"{name} {value:g}: expected a number above 0, at most a billion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +83,21 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """From a fall of recall to its page; None where it is not paged within a year."""
+    """From a fall of recall to its page; None where that takes longer than `watched_days`, which are inf for what is no fall."""
 
     median_parts: int | None
     p90_parts: int | None
     median_days: float | None
     p90_days: float | None
+    watched_days: float
 
 
-def check_share(name: str, value: float, least: float = 0.0) -> None:
-    """Raises InvalidInput unless value is in (least, 1); a percentage gets the ratio that was meant."""
-    if least < value < 1:
+def check_share(name: str, value: float) -> None:
+    """Raises InvalidInput unless value is in (0, 1); a percentage gets the ratio that was meant."""
+    if 0 < value < 1:
         return
     meant = f"; for {value:g} % write {value / 100:g}" if 1 < value < 100 else ""
-    raise InvalidInput(f"{name} {value:g}: expected a share above {least:g} and below 1{meant}")
+    raise InvalidInput(f"{name} {value:g}: expected a share above 0 and below 1{meant}")
 
 
 def audits_per_part(plant: Plant, budget: float) -> float:
@@ -152,7 +150,7 @@ def to_prove(plant: Plant, budget: float, misses: Sequence[float] = UNSEEN) -> P
         done = np.array([_lower(counts[run].tolist(), drawn) >= plant.threshold for run in unproven])
         proven_at[unproven[done]] = parts
         unproven = unproven[~done]
-    median, late = (_need(plant, budget, at) for at in _quantiles(proven_at))
+    median, late = (_need(plant, budget, at) for at in quantiles(proven_at))
     return Proof(median, late, "" if median else f"it takes more than {DAYS:g} days")
 
 
@@ -167,7 +165,7 @@ def _lower(counts: Sequence[int], drawn: Sequence[int]) -> float:
 def _need(plant: Plant, budget: float, parts: float) -> Need | None:
     if not isfinite(parts):
         return None
-    whole = ceil(parts)
+    whole = ceil(parts / plant.bucket_parts) * plant.bucket_parts  # a window holds whole buckets
     hits, audits = plant.prevalence * plant.recall * whole, audits_per_part(plant, budget) * whole
     return Need(round(hits), round(audits), whole, whole / plant.parts_per_day)
 
@@ -182,65 +180,28 @@ def to_page(plant: Plant, budget: float, fallen: float, misses: Sequence[float] 
     drawn = spread(budget)
     bucket_days = plant.bucket_parts / plant.parts_per_day
     limit = limit_in_buckets(plant.false_page_every, bucket_days * 86400, plant.defects, plant.threshold, budget)
+    if fallen >= min(plant.threshold, plant.recall):
+        return Delay(None, None, None, None, inf)
     rng = np.random.default_rng(1)
-    meters = _Meters(plant.threshold, budget, limit, drawn)
-    paged_at = np.full(RUNS, inf)
-    if fallen < min(plant.threshold, plant.recall):
-        before = plant.bucket_parts * _rates(plant, plant.recall, drawn, NEAR)
-        for _ in range(REST):
-            meters.close(_eventful(rng, before)[1])
-        new = (plant.recall - fallen) / (1 - fallen)
-        mixed = [new * share + (1 - new) * near for share, near in zip(misses, NEAR, strict=True)]
-        after = plant.bucket_parts * _rates(plant, fallen, drawn, mixed)
-        buckets = np.zeros(RUNS)
-        for _ in range(PATIENCE):
-            gaps, counts = _eventful(rng, after)
-            buckets += gaps
-            paged = meters.close(counts)
-            paged_at[paged] = np.minimum(paged_at[paged], buckets[paged])
-            if np.isfinite(paged_at).mean() >= 0.9 or buckets.min() * bucket_days > DAYS:
-                break
-    paged_at[paged_at * bucket_days > DAYS] = inf
-    found = [int(at) if isfinite(at) else None for at in _quantiles(paged_at)]
-    parts = [None if at is None else at * plant.bucket_parts for at in found]
-    return Delay(parts[0], parts[1], *(None if at is None else at * bucket_days for at in found))
-
-
-class _Meters:
-    """`Evidence` of many simulated lines at once; counts: hits, then audited misses per band."""
-
-    def __init__(self, threshold: float, budget: float, limit: float, drawn: Sequence[int]) -> None:
-        bold = np.array(bets(threshold, budget))
-        self._factors = np.vstack([np.log1p(-bold * (1 - threshold) / threshold), np.log1p(np.outer(drawn, bold))])
-        self._limit = log(limit * len(bold))
-        self.logs = np.full((RUNS, len(bold)), -inf)
-
-    def close(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Takes in one bucket with an event of each line; which of them paged, and began anew."""
-        self.logs = np.logaddexp(self.logs, 0.0) + counts @ self._factors
-        paged: npt.NDArray[np.bool_] = np.logaddexp.reduce(self.logs, axis=1) >= self._limit
-        self.logs[paged] = -inf
-        return paged
+    meters = Meters(plant.threshold, budget, limit, drawn)
+    before = plant.bucket_parts * _rates(plant, plant.recall, drawn, NEAR)
+    for _ in range(REST):
+        meters.close(eventful(rng, before)[1])
+    new = (plant.recall - fallen) / (1 - fallen)
+    mixed = [new * share + (1 - new) * near for share, near in zip(misses, NEAR, strict=True)]
+    after = plant.bucket_parts * _rates(plant, fallen, drawn, mixed)
+    paged_at, watched = first_pages(rng, meters, after, DAYS / bucket_days)
+    (parts, days), (late_parts, late_days) = (
+        (int(at) * plant.bucket_parts, at * bucket_days) if at <= watched else (None, None)
+        for at in quantiles(paged_at)
+    )
+    return Delay(parts, late_parts, days, late_days, watched * bucket_days)
 
 
 def _rates(plant: Plant, recall: float, drawn: Sequence[int], misses: Sequence[float]) -> Array:
     """Expected hits, then audited misses per band, in one inspected part."""
     missed = plant.prevalence * (1 - recall) / sum(misses)
     return np.array([plant.prevalence * recall, *(missed * share / w for share, w in zip(misses, drawn, strict=True))])
-
-
-def _eventful(rng: np.random.Generator, expected: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Per run: after how many buckets the next one with an event comes, and its counts, Poisson but not all zero."""
-    total = float(expected.sum())
-    some = -np.expm1(-total)
-    first = -np.log1p(-some * rng.random(RUNS)) / total  # when in the bucket, from 0 to 1, its first event is
-    events = 1 + rng.poisson(total * (1 - first).clip(0.0))
-    return rng.geometric(some, RUNS), rng.multinomial(events, expected / total)
-
-
-def _quantiles(values: Array) -> list[float]:
-    """Median and 90 % quantile, where some may be infinite."""
-    return [float(value) for value in np.quantile(values, [0.5, 0.9], method="inverted_cdf")]
 
 
 def budget_for(plant: Plant, days: float, misses: Sequence[float] = UNSEEN) -> float | None:
@@ -254,7 +215,7 @@ def budget_for(plant: Plant, days: float, misses: Sequence[float] = UNSEEN) -> f
 
     if not enough(1.0):
         return None
-    low, high = 1e-4, 1.0
+    low, high = 1e-6, 1.0
     while high / low > 1.03:
         middle = sqrt(low * high)
         low, high = (low, middle) if enough(middle) else (middle, high)

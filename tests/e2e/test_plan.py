@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from service.cli import app
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NUMBERS = ("--prevalence", "0.005", "--parts-per-day", "20000")
@@ -42,9 +45,21 @@ def test_a_manager_reads_what_the_budget_buys(run: Run) -> None:
     ):
         assert words in done.stdout
     assert "a fall to 60 % comes after about" in done.stdout and "within a week, audit" in done.stdout
-    assert "add {parts: " in done.stdout, "the default windows are too short for a proof, which must be said"
+    assert "add {hours: " in done.stdout, "the default windows are too short for a proof, which must be said"
     assert list(_rows(done.stdout)) == ["0.5 %", "1 %", "2 %", "3 %", "5 %", "10 %", "20 %"]
     assert [share for share, rest in _rows(done.stdout).items() if rest.startswith(" *")] == ["3 %"]
+
+
+def test_every_option_is_documented_and_the_other_way_round() -> None:
+    """The table of the reference is the list of options."""
+    section = (
+        (Path(__file__).parents[2] / "docs/reference.md").read_text().partition("### plan")[2].partition("\n## ")[0]
+    )
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `--")]
+    shown = CliRunner().invoke(app, ["plan", "--help"]).stdout
+    assert set(re.findall(r"--[a-z-]+", " ".join(rows))) == set(
+        re.findall(r"^ .*?(--[a-z-]+)", shown, re.MULTILINE)
+    ) - {"--help"}
 
 
 def test_what_cannot_be_proven_is_said(run: Run) -> None:

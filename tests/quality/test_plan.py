@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
 
 from service.errors import InvalidInput
-from service.quality import plan
+from service.quality import plan, simulation
 from service.quality.evidence import Evidence
 from service.quality.plan import NEAR, UNSEEN, Plant, budget_for, hits_to_prove, to_page, to_prove
 from service.quality.recall import estimate
@@ -34,6 +35,7 @@ def test_a_proof_takes_longer_than_it_would_if_the_audit_found_nothing() -> None
     assert proof.median is not None and proof.p90 is not None
     assert hits_to_prove(0.80, max(plan.spread(0.02))) <= proof.median.hits < proof.p90.hits
     assert proof.median.days == proof.median.parts / 20_000
+    assert proof.median.parts % 1000 == 0, "a window holds whole buckets"
     assert proof.median.audits == pytest.approx(0.02 * proof.median.parts, rel=0.05)
 
 
@@ -73,7 +75,7 @@ def test_what_takes_over_a_year_is_not_promised() -> None:
     slow = replace(LINE, parts_per_day=10)
     proof, delay = to_prove(slow, 0.02), to_page(slow, 0.02, 0.6)
     assert proof.median is None and "365 days" in proof.reason
-    assert delay.median_parts is None and delay.p90_days is None
+    assert (delay.median_parts, delay.p90_days, delay.watched_days) == (None, None, 365)
     assert budget_for(slow, 7) is None
 
 
@@ -86,17 +88,34 @@ def test_a_fall_is_paged_about_as_soon_as_specified() -> None:
     assert near.median_days == near.median_parts / 20_000
 
 
+def test_fewer_false_pages_are_paid_for_with_a_later_page() -> None:
+    """Whether somebody wishes for fewer, or several kinds of defect share them."""
+    usual = to_page(MILLION_PARTS, 0.02, 0.6).median_parts
+    for change in ({"false_page_every": 5000 * 86400}, {"defects": 100}):
+        later = to_page(replace(MILLION_PARTS, **change), 0.02, 0.6).median_parts
+        assert usual is not None and later is not None and later > 1.2 * usual
+
+
 @pytest.mark.parametrize("fallen", [0.80, 0.90, 0.97])
 def test_what_is_no_fall_below_the_threshold_is_not_paged(fallen: float) -> None:
     """That is what the detector promises."""
-    assert to_page(MILLION_PARTS, 0.02, fallen).median_parts is None
+    delay = to_page(MILLION_PARTS, 0.02, fallen)
+    assert (delay.median_parts, delay.p90_days, delay.watched_days) == (None, None, inf)
+
+
+def test_a_fall_that_is_hardly_one_is_watched_for_as_long_as_is_said() -> None:
+    """A delay is given only where every line was watched so long; otherwise none is, and not a year either."""
+    delay = to_page(replace(MILLION_PARTS, false_page_every=1e9), 0.005, 0.795)
+    assert delay.median_parts is None and 100 < delay.watched_days < 365
+    found = to_page(MILLION_PARTS, 0.02, 0.6)
+    assert found.p90_days is not None and found.p90_days <= found.watched_days
 
 
 def test_many_simulated_lines_have_the_evidence_of_the_one_that_pages() -> None:
     """The same counts into both give the same evidence and the same pages."""
     drawn, rng = plan.spread(0.02), np.random.default_rng(3)
     one = Evidence(0.80, 0.02, limit=1000)
-    many = plan._Meters(0.80, 0.02, 1000, drawn)
+    many = simulation.Meters(0.80, 0.02, 1000, drawn)
     pages = 0
     for counts in rng.poisson([12, 0.3, 0.1, 0.1, 0.1, 0.6], (150, 6)):
         before, one.paged = one.logs, False
@@ -106,8 +125,8 @@ def test_many_simulated_lines_have_the_evidence_of_the_one_that_pages() -> None:
         for weight, count in zip(drawn, counts[1:].tolist(), strict=True):
             found[weight] = found.get(weight, 0) + count
         one.close(int(counts[0]), found)
-        paged = many.close(np.tile(counts, (plan.RUNS, 1)))
-        assert paged.tolist() == [one.paged] * plan.RUNS
+        paged = many.close(np.tile(counts, (simulation.RUNS, 1)))
+        assert paged.tolist() == [one.paged] * simulation.RUNS
         assert many.logs[7].tolist() == pytest.approx(one.logs)
         pages += one.paged
     assert pages > 1
@@ -116,7 +135,7 @@ def test_many_simulated_lines_have_the_evidence_of_the_one_that_pages() -> None:
 def test_skipping_buckets_without_an_event_changes_no_rate() -> None:
     """Counts over gaps come to what was expected in one bucket."""
     rng, expected = np.random.default_rng(4), np.array([0.2, 0.05, 0.0, 0.0, 0.0, 0.1])
-    rounds = [plan._eventful(rng, expected) for _ in range(100)]
+    rounds = [simulation.eventful(rng, expected) for _ in range(100)]
     buckets = sum(int(gaps.sum()) for gaps, _ in rounds)
     counts = np.sum([counts.sum(axis=0) for _, counts in rounds], axis=0)
     assert counts / buckets == pytest.approx(expected, rel=0.05)
