@@ -166,7 +166,7 @@ class LineBook:
     def report(self, said: ChallengeReport, part: RecordedVerdict, labels: Sequence[RecordedLabel]) -> None:
         """Takes a part out of production: it was a pass of a challenge part. labels: all rows of it so far."""
         self.advance(said.recorded_at)
-        verdict, challenge = part.verdict, self._challenges.part(said.name)
+        verdict, challenge = part.verdict, self._challenges.in_force(said.name, said.recorded_at)
         if challenge is None or self._is_challenge(part):
             return
         bucket = self._changed(part, said.recorded_at)

@@ -59,13 +59,21 @@ _ALL_POLICIES = select(*columns(draw_policies, DrawPolicy)).order_by(draw_polici
 _WORKERS = select(*columns(heartbeats, Heartbeat)).order_by(heartbeats.c.line, heartbeats.c.worker)
 
 
+_NAMED = challenge_parts.alias()
+_OWN_NAME = func.substr(parts.c.part_id, 1, func.length(_NAMED.c.name) + 1)
+_REGISTERED = (
+    select(func.max(_NAMED.c.sequence))
+    .where(
+        _NAMED.c.line == parts.c.line,
+        or_(parts.c.part_id == _NAMED.c.name, _NAMED.c.name + SEPARATOR == _OWN_NAME),
+        _NAMED.c.recorded_at <= parts.c.recorded_at,
+    )
+    .correlate(parts)
+    .scalar_subquery()
+)
 _CHALLENGE = or_(
     exists().where(challenge_reports.c.part_id == parts.c.part_id),
-    exists().where(
-        challenge_parts.c.line == parts.c.line,
-        or_(parts.c.part_id == challenge_parts.c.name, parts.c.part_id.startswith(challenge_parts.c.name + SEPARATOR)),
-        challenge_parts.c.recorded_at <= parts.c.recorded_at,
-    ),
+    exists().where(challenge_parts.c.sequence == _REGISTERED, challenge_parts.c.retired.is_(False)),
 )
 """A pass of a challenge part: nobody needs to label it."""
 

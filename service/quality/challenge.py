@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -52,26 +53,23 @@ class Challenges:
 
     def __init__(self, good: str) -> None:
         self._good = good
-        self._parts: dict[str, ChallengePart] = {}
-        self._began: dict[str, list[float]] = {}
+        self._rows: defaultdict[str, list[ChallengePart]] = defaultdict(list)
         self.passages: list[Passage] = []  # in the order in which they came to be known
         self.registered_at: float | None = None
 
     def register(self, part: ChallengePart) -> None:
-        """The newest row of a name is in force."""
-        self._parts[part.name] = part
-        self._began.setdefault(part.name, []).append(part.recorded_at)
+        """From its moment on it is in force for its name."""
+        self._rows[part.name].append(part)
         self.registered_at = part.recorded_at if self.registered_at is None else self.registered_at
 
     def named(self, row: RecordedVerdict) -> ChallengePart | None:
         """The challenge part that this part is a pass of by its id; None: it is production."""
-        part = self._parts.get(base_name(row.verdict.part_id))
-        if part is None or part.retired or row.recorded_at < self._began[part.name][0]:
-            return None
-        return part
+        return self.in_force(base_name(row.verdict.part_id), row.recorded_at)
 
-    def part(self, name: str) -> ChallengePart | None:
-        return self._parts.get(name)
+    def in_force(self, name: str, at: float) -> ChallengePart | None:
+        """The challenge part of this name at that moment, None before it was registered and after it was retired."""
+        known = [part for part in self._rows.get(name, ()) if part.recorded_at <= at]
+        return known[-1] if known and not known[-1].retired else None
 
     def add(self, row: RecordedVerdict, part: ChallengePart, known_at: float) -> Passage:
         """Counts a pass. Caught: flagged where a defect is expected, passed where a good part is."""
@@ -97,7 +95,7 @@ class Challenges:
         return ChallengeState(
             caught=caught,
             missed=len(self.passages) - caught,
-            overdue=dict(_overdue(self._parts.values(), last, changed_at, line_at)),
+            overdue=dict(_overdue([rows[-1] for rows in self._rows.values()], last, changed_at, line_at)),
             last_passed_at=max(last.values(), default=None),
         )
 

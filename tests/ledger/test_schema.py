@@ -13,13 +13,16 @@ from service.ledger.migrating import VERSION_TABLE, versions
 from service.ledger.schema import metadata
 from service.ledger.sqlite import NotYet
 from service.ledger.store import SqlLedger, migrate, open_ledger, schema_version
-from service.records import DrawPolicy
+from service.records import ChallengePart, DrawPolicy
 from tests.ledger.conftest import Opener
 from tests.ledger.rows import label, verdict
 from tests.line import MODEL
 
 
-@pytest.mark.parametrize("table", ["parts", "labels", "models", "draw_policies"])
+@pytest.mark.parametrize(
+    "table",
+    ["parts", "labels", "models", "draw_policies", "challenge_parts", "challenge_reports", "acknowledgements"],
+)
 @pytest.mark.parametrize("statement", ["UPDATE {} SET recorded_at = 0", "DELETE FROM {}"])
 def test_rows_of_record_stay(ledger: SqlLedger, database: Engine, table: str, statement: str) -> None:
     """Whoever goes round the ledger and changes or deletes a row of record is refused by the database itself."""
@@ -27,6 +30,9 @@ def test_rows_of_record_stay(ledger: SqlLedger, database: Engine, table: str, st
     ledger.add_labels([label("p")])
     ledger.register(MODEL)
     ledger.set_draw_policy(DrawPolicy(0, "a", 0.0, (1,), 0.02))
+    ledger.register_challenge(ChallengePart("a", "RR", "crack", 0.0))
+    ledger.report_challenge("p", "RR", "eva")
+    ledger.acknowledge("a", "all", "eva", "")
     with pytest.raises(DBAPIError, match=f"{table} only grows"), database.begin() as connection:
         connection.execute(text(statement.format(table)))
     with database.begin() as connection:

@@ -62,6 +62,7 @@ def test_a_pass_is_told_by_its_name() -> None:
     assert book.named(passed("RR-7", Outcome.REJECT, 1, 9 * DAY)) is None
     book.register(replace(RABBIT, recorded_at=12 * DAY, retired=True))
     assert book.named(passed("RR-7", Outcome.REJECT, 1, 13 * DAY)) is None
+    assert book.named(passed("RR-7", Outcome.REJECT, 1, 11 * DAY)) == RABBIT  # what it was then
 
 
 def test_caught_means_judged_as_known() -> None:
