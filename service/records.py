@@ -223,7 +223,7 @@ class WindowQuality:
     observed: TP / (TP + FN) over labelled parts as they come, biased upwards, shown beside. Counts are parts as labelled.
     named_right: share of the real defects that are caught and named what they are. ceiling: recall cannot be above it, as so
     many misses are known, volunteered ones included. worst_lower: the lower limit if every audit that nobody returned were a
-    miss. state is judged against the page threshold. provisional: buckets that are not closed yet are in it.
+    miss. state is judged against threshold, the page threshold. provisional: buckets that are not closed yet are in it.
     """
 
     line: str
@@ -242,6 +242,7 @@ class WindowQuality:
     named_right: Estimate
     ceiling: float | None
     worst_lower: float | None
+    threshold: float | None
     state: State
     reason: str
     provisional: bool = False

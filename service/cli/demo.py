@@ -26,11 +26,13 @@ from service.demo.inspectors import SimulatedInspectors
 from service.demo.live import Live
 from service.demo.parts import Production
 from service.demo.replay import STARTS_AT, Replay, SimulatedClock
+from service.demo.report import summary
 from service.drawing import DrawPolicies, Steward
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection
 from service.monitor import Monitor
-from service.records import ALL, Label, LineSnapshot
+from service.quality.windows import parts_to_prove
+from service.records import ALL, Label, LineSnapshot, State
 from service.settings import Settings
 from service.supervisor import Supervisor
 from service.thresholds import WatchedThresholds
@@ -83,6 +85,8 @@ def demo(
         raise InvalidInput("--exit needs --parts: after how many parts to end")
     else:
         found = _replayed(options, parts)
+    if found is not None:
+        typer.echo("\n".join(summary(found)))
     if report is not None and found is not None:
         report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
@@ -252,11 +256,13 @@ def _sentence(parts: int, rate: float, line: LineSnapshot) -> str:
     start = f"{parts} parts, {rate:.0f}/s"
     if row is None:
         return start
-    page = ", PAGE" if any(evidence.paged for evidence in line.evidence) else ""
+    page = f", PAGE, {max(line.at_risk.values())} passed parts at risk" if line.at_risk else ""
     if not row.recall.estimable:
         return f"{start}, recall unknown: {row.reason}{page}"
+    needed = parts_to_prove(row) if row.state is State.UNDECIDED else None
+    more = f" (a window of {needed} parts would prove it)" if needed else ""
     point = "" if row.recall.point is None else f"{row.recall.point:.3f} "
-    return f"{start}, recall {point}[{row.recall.lower:.3f}, {row.recall.upper:.3f}] {row.state.value}{page}"
+    return f"{start}, recall {point}[{row.recall.lower:.3f}, {row.recall.upper:.3f}] {row.state.value}{more}{page}"
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from service.records import ALL, LineSnapshot, Outcome, Verdict, WindowQuality
+from service.quality.windows import parts_to_prove
+from service.records import ALL, LineSnapshot, Outcome, State, Verdict, WindowQuality
 
 PAGE = "DefectRecallBelowThreshold"
 
@@ -90,6 +91,8 @@ def report(
             "upper": row.recall.upper,
             "state": row.state.value,
             "reason": row.reason,
+            "threshold": row.threshold,
+            "parts_to_prove": parts_to_prove(row) if row.state is State.UNDECIDED else None,
         },
         "precision": {
             "true": tally.true_precision(),
@@ -127,6 +130,27 @@ def moment(part: int, tally: Tally, line: LineSnapshot) -> dict[str, Any]:
         "audit_budget": line.next_draw.budget,
         "paged": bool(evidence and evidence.paged),
     }
+
+
+def summary(found: dict[str, Any]) -> list[str]:
+    """The report in sentences: what was proven or what is missing for it, and what a page touches."""
+    recall, touched = found["recall"], found["at_risk"]
+    limits = f"recall lies between {recall['lower']:.3f} and {recall['upper']:.3f}"
+    words = [f"{recall['state']}: over all {found['parts']} parts {limits}, threshold {recall['threshold']:g}."]
+    if recall["state"] == State.UNDECIDED:
+        needed = recall["parts_to_prove"]
+        words.append(
+            f"About {needed} parts at these rates would prove it."
+            if needed
+            else "At these rates it would not be proven."
+        )
+    words += [f"{page['alert']} at part {page['part']}: {page['defect']}." for page in found["pages"]]
+    if touched:
+        lots = touched["lots"]
+        words.append(
+            f"At risk: {touched['parts']} passed parts from part {touched['from_part']} on, lots {lots[0]} to {lots[-1]}."
+        )
+    return words
 
 
 def _share(part: int, rest: int) -> float | None:

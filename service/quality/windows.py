@@ -77,18 +77,20 @@ def quality(
         named_right=_shown(estimate(named_right, not_named, total.largest_scaled_weight()), total, starved),
         ceiling=possible / (possible + known_misses) if possible + known_misses else None,
         worst_lower=_worst(total, defect, good) if recall.estimable else None,
+        threshold=threshold,
         state=state(recall, threshold) if recall.estimable else State.UNKNOWN,
         reason=recall.reason,
     )
 
 
-def parts_to_prove(row: WindowQuality, threshold: float) -> int | None:
+def parts_to_prove(row: WindowQuality) -> int | None:
     """How many parts a window must hold, at the rates of this one, for its lower limit to reach the threshold.
 
-    None: it never will, as the point does not exceed the threshold or nothing was caught.
+    None: it never will, as there is no threshold, the point does not exceed it, or nothing was caught.
     """
     hits, missed = row.recall.numerator, row.recall.denominator - row.recall.numerator
-    if not hits or hits / (hits + missed) <= threshold:
+    threshold = row.threshold
+    if threshold is None or not hits or hits / (hits + missed) <= threshold:
         return None
     weight = missed / row.recall.events if row.recall.events else 1.0
 

@@ -98,7 +98,7 @@ def _rows(line: LineSnapshot, threshold: Callable[[str, str, int], float | None]
     for row, provisional in zip(line.quality, line.provisional, strict=True):
         if not (row.defect == ALL and kinds == 1):
             limit = threshold(line.line, row.defect, kinds)
-            needed = views.evidence_needed(row, limit)
+            needed = views.evidence_needed(row)
             found.append(ShownRow(row, provisional, _band(row, limit), WORDS[row.state.value], needed))
     return found
 

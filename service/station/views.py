@@ -173,11 +173,11 @@ def _overdue(line: LineSnapshot) -> str:
     return f"Line {line.line}: send challenge part {min(overdue)} through; it is overdue." if overdue else ""
 
 
-def evidence_needed(row: WindowQuality, threshold: float | None) -> str:
+def evidence_needed(row: WindowQuality) -> str:
     """What an undecided row needs, in words; "" for any other."""
-    if threshold is None or row.state is not State.UNDECIDED:
+    if row.state is not State.UNDECIDED:
         return ""
-    parts = parts_to_prove(row, threshold)
+    parts = parts_to_prove(row)
     if parts is None:
         return "at these rates recall would not be proven: the point is not above the threshold"
     return f"a window of {parts} parts at these rates would prove it, or a larger audit budget"

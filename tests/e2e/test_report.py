@@ -65,6 +65,23 @@ def test_a_defocused_camera_is_found_out(tmp_path: Path, healthy: dict[str, Any]
     assert page["part"] > 1000
 
 
+def test_a_page_names_the_parts_at_risk(tmp_path: Path) -> None:
+    """A line that was PROVEN before its camera failed: what is at risk begins before the fault and not at the beginning."""
+    found = _report(tmp_path, "--seed", "1", "--prevalence", "0.05", "--fault", "defocus@1700")
+    touched = found["at_risk"]
+    assert 500 < touched["from_part"] <= 1700
+    assert 1000 < touched["parts"] < 3000
+    assert touched["lots"] == [f"lot-{number:03d}" for number in range((touched["from_part"] - 1) // 250, 12)]
+
+
+def test_an_undecided_line_says_what_is_missing(tmp_path: Path) -> None:
+    """Six hundred parts prove nothing yet; how many would is said."""
+    found = _report(tmp_path, "--seed", "1", "--prevalence", "0.05", parts=600)
+    assert found["recall"]["state"] == "UNDECIDED"
+    assert found["recall"]["parts_to_prove"] > 600
+    assert found["at_risk"] is None
+
+
 def test_the_same_seed_gives_the_same_report(tmp_path: Path) -> None:
     """Timings aside; another seed gives another one."""
     first, again, other = (_report(tmp_path, "--seed", seed, parts=400) for seed in ("7", "7", "8"))

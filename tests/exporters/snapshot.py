@@ -48,6 +48,7 @@ def row(defect: str, window: str, recall: Estimate, observed: float | None = 0.9
         named_right=recall,
         ceiling=0.97 if recall is not NOTHING else None,
         worst_lower=0.4 if recall is not NOTHING else None,
+        threshold=0.75,
         state=State.UNDECIDED,
         reason=recall.reason,
     )

@@ -59,7 +59,7 @@ def test_what_evidence_is_missing_is_told_in_parts() -> None:
     total = window(100, 0, 100, 50)
     row = quality(total, "l", ALL, "good", "w", 0.8)
     assert row.state is State.UNDECIDED
-    needed = parts_to_prove(row, 0.8)
+    needed = parts_to_prove(row)
     assert needed is not None
     scale = needed / total.parts
     assert estimate(round(100 * scale), {}, 50).lower >= 0.8 - 1e-3
@@ -69,7 +69,7 @@ def test_what_evidence_is_missing_is_told_in_parts() -> None:
 def test_recall_at_its_threshold_is_never_proven() -> None:
     """More of the same leaves the point where it is: nothing is promised."""
     row = quality(window(100, 2, 100, 50), "l", ALL, "good", "w", 0.5)
-    assert parts_to_prove(row, 0.5) is None
+    assert parts_to_prove(row) is None
 
 
 def test_audits_that_nobody_returns_show_in_the_worst_case() -> None:
