@@ -13,7 +13,7 @@ from service.quality.evidence import bets, challenge_bets
 from service.quality.meter import Meter, Step, limit_in_steps
 from service.quality.windows import in_window, quality
 from service.records import ALL, Acknowledgement, Detector, EvidenceState, Page, State
-from service.thresholds import LineThresholds
+from service.thresholds import LineThresholds, Window
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class Paging:
         }
         self._passages = 0
         self._passed: dict[str, list[Passage]] = {row: [] for row in self._thresholds}
+        self._proofs: dict[str, dict[int, bool]] = {row: {} for row in self._thresholds}
         self._corrected = False
 
     def _page_threshold(self, row: str, rows: Sequence[str]) -> float | None:
@@ -48,6 +49,9 @@ class Paging:
     def forget_from(self, number: int) -> None:
         """The counts of this bucket changed."""
         self._corrected = True
+        for proofs in self._proofs.values():
+            for later in [bucket for bucket in proofs if bucket >= number]:
+                del proofs[later]
         for (_, fed_by), meter in self._meters.items():
             if fed_by is Detector.AUDIT:
                 meter.forget_from(number)
@@ -108,16 +112,15 @@ class Paging:
 
     def _proven(self, closed: Closed, row: str, upto: int) -> bool:
         """Whether every window proved recall when bucket `upto` closed, by what is known of its parts now."""
-        return all(state is State.PROVEN for state in self._states(closed, row, upto))
+        known = self._proofs[row]
+        if upto not in known:
+            known[upto] = all(self._state(closed, row, upto, window) is State.PROVEN for window in self._rule.windows)
+        return known[upto]
 
-    def _states(self, closed: Closed, row: str, upto: int) -> list[State]:
-        found = []
-        buckets, at = closed.buckets[: upto + 1], closed.at[upto]
-        for window in self._rule.windows:
-            inside = buckets[in_window(buckets, window, at) :]
-            total = merged(bucket for bucket in inside if bucket.usable)
-            found.append(quality(total, self._line, row, self._good, window.name, self._thresholds[row]).state)
-        return found
+    def _state(self, closed: Closed, row: str, upto: int, window: Window) -> State:
+        first = in_window(closed.buckets, window, closed.at[upto], upto + 1)
+        total = merged(bucket for bucket in closed.buckets[first : upto + 1] if bucket.usable)
+        return quality(total, self._line, row, self._good, window.name, self._thresholds[row]).state
 
     def _clear(self, closed: Closed, row: str, at: float) -> None:
         """Ends pages once windows that began after them are proven."""

@@ -27,9 +27,11 @@ class Span(Protocol):
     def hours(self) -> float | None: ...
 
 
-def in_window(closed: Sequence[Bucket], window: Span, as_of: float) -> int:
-    """Index of the first of `closed` (oldest first) that lies in the window, seen as of now; len(closed) when none does."""
-    first, parts = len(closed), 0
+def in_window(closed: Sequence[Bucket], window: Span, as_of: float, count: int | None = None) -> int:
+    """Index of the first of the first `count` of `closed` (all; oldest first) that lies in the window, seen as of now; count
+    when none does."""
+    first = len(closed) if count is None else count
+    parts = 0
     while first > 0:
         bucket = closed[first - 1]
         parts += bucket.parts

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from service.monitor import Monitor
 from service.records import (
@@ -75,6 +76,14 @@ class Endless:
 
     def labels(self, part_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedLabel]]:
         return {part_id: self._label(int(part_id[1:])) for part_id in part_ids}
+
+    def draw_policies(self, line: str) -> Sequence[DrawPolicy]:
+        return [DrawPolicy(1, line, 0.0, (50, 50, 50, 50, 50), 0.02)]
+
+    def _nothing_after(self, sequence: int) -> list[Any]:
+        return []
+
+    challenge_parts_after = challenge_reports_after = acknowledgements_after = _nothing_after
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:
         return [MODEL], [], []
