@@ -80,7 +80,7 @@ defaults:
         service.follow(closed, 0, end)
         service.acknowledge(Acknowledgement("line", ALL, end, "somebody", ""))
         theirs += [number] * (len(service.pages()) - before)
-        ours += [number] * pager.take(closed.buckets[-1])
+        ours += [number] * pager.close(closed.buckets[-1])
     assert len(ours) > 1
     assert ours == theirs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -30,62 +31,62 @@ LEARN_FROM, LEARN_EVERY = 50, 10
 class Pager:
     """A meter, and the draw of the next bucket as it asks for it. A page is acknowledged at once.
 
-    surge: audit four times as much while the evidence asks for it. learns: weights follow the closed buckets.
+    surge: audit four times as much while the evidence asks for it. learns: weights follow the closed buckets. late: buckets
+    that a bucket waits for its labels until it closes.
     """
 
-    def __init__(self, surge: bool, learns: bool) -> None:
+    def __init__(self, surge: bool, learns: bool, late: int = 0) -> None:
         self.drawn = self.passed = 0
         self._surge = surge
         self._learns = learns
+        self._late = late
         self._meter = Meter("line", ROW, THRESHOLD, Detector.AUDIT)
         self._limit = limit_in_steps(PROMISE * SIZE, SIZE, THRESHOLD, bets(THRESHOLD, BUDGET))
-        self._recent: list[Bucket] = []
+        self._open: deque[Bucket] = deque()
+        self._recent: deque[Bucket] = deque(maxlen=LEARN_FROM)
         self._budget = BUDGET
         self._spread = first_weights(BUDGET)
 
-    def close(self, made: Made, number: int, dice: np.random.Generator) -> bool:
-        """Draws, labels and closes one bucket. Returns whether it paged."""
+    def inspect(self, made: Made, number: int, dice: np.random.Generator) -> bool:
+        """Draws one bucket, and closes the one whose labels are there. Returns whether that paged."""
         audited = draw(dice, made.missed[number], made.good[number], self._spread)
-        closed = bucket(made, number, audited, self._spread, self._budget)
-        self.drawn += closed.drawn.total()
-        self.passed += closed.passed.total()
-        paged = self.take(closed)
-        self._plan(closed)
-        return paged
+        self._open.append(bucket(made, number, audited, self._spread, self._budget))
+        self.drawn += self._open[-1].drawn.total()
+        self.passed += self._open[-1].passed.total()
+        return len(self._open) > self._late and self.close(self._open.popleft())
 
-    def take(self, closed: Bucket) -> bool:
-        """What service.paging does with a bucket, the limit being the same for all."""
+    def close(self, closed: Bucket) -> bool:
+        """What service.paging does with a bucket, the limit being the same for all; then plans the next draw."""
         steps = self._meter.state().steps
         bold = bets(THRESHOLD, closed.budget)
         step = Step(closed.hits(ROW, GOOD), closed.plain_misses(ROW, GOOD), bold, self._limit, (steps + 1) * SIZE)
         raised = self._meter.follow(steps + 1, lambda _: step, float(steps))
         if raised:
             self._meter.acknowledge(float(steps), "somebody", "")
+        self._recent.append(closed)
+        self._plan(steps)
         return bool(raised)
 
-    def _plan(self, closed: Bucket) -> None:
-        """The draw of the next bucket, as service.book advises it."""
-        budget = min(1.0, SURGE * BUDGET) if self._surge and self._meter.surge else BUDGET
-        due = False
-        if self._learns:
-            self._recent = [*self._recent[1 - LEARN_FROM :], closed]
-            due = self._meter.state().steps % LEARN_EVERY == 0
-        if budget == self._budget and not due:
+    def _plan(self, steps: int) -> None:
+        """As service.book advises."""
+        budget = SURGE * BUDGET if self._surge and self._meter.surge else BUDGET
+        if budget == self._budget and (not self._learns or steps % LEARN_EVERY):
             return
+        spread = first_weights(budget)
         if self._learns:
             seen = merged(self._recent)
             spread = weights(budget, learned_shares(seen.passed), learned_guesses(seen.audits, GOOD))
-        else:
-            spread = first_weights(budget)
         if budget != self._budget or worth_changing(self._spread, spread):
             self._budget, self._spread = budget, spread
 
 
 PAGERS: dict[str, Callable[[], Pager]] = {
     "redrabbit": lambda: Pager(surge=True, learns=True),
-    "redrabbit, first weights": lambda: Pager(surge=True, learns=False),
-    "redrabbit, first weights, no surge": lambda: Pager(surge=False, learns=False),
+    "fixed draw": lambda: Pager(surge=True, learns=False),
+    "fixed draw, no surge": lambda: Pager(surge=False, learns=False),
+    "labels 8 h late": lambda: Pager(surge=True, learns=True, late=29),
 }
+"""The first as it is set up by default, the others to compare. 29 buckets: eight hours at one part a second."""
 
 
 def _naive(said: WindowQuality) -> bool:
@@ -101,9 +102,9 @@ def _limit(said: WindowQuality) -> bool:
 
 
 RULES: dict[str, tuple[Callable[[WindowQuality], bool], int]] = {
-    "TP / (TP + FN) as labelled": (_naive, 1),
-    "weighted point, 3 buckets in a row": (_point, 3),
-    "upper limit": (_limit, 1),
+    "rule: naive": (_naive, 1),
+    "rule: point": (_point, 3),
+    "rule: limit": (_limit, 1),
 }
 """Over the newest 10,000 parts: what must hold, and for how many buckets in a row."""
 

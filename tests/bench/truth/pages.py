@@ -47,7 +47,7 @@ def stay(recall: float, kind: str, runs: int, buckets: int, seed: list[int], rul
         made = make(dice, buckets, SIZE, PREVALENCE, recall, kind)
         for name, start in PAGERS.items():
             pager = start()
-            pages[name] += sum(pager.close(made, number, dice) for number in range(buckets))
+            pages[name] += sum(pager.inspect(made, number, dice) for number in range(buckets))
             spent[name][0] += pager.drawn
             spent[name][1] += pager.passed
         for name, fires in (firing(made, dice) if rules else {}).items():
@@ -65,7 +65,7 @@ def fall(to: float, kind: str, runs: int, seed: list[int]) -> dict[str, list[flo
         made = healthy.then(make(dice, AFTER, SIZE, PREVALENCE, to, kind))
         for name, start in PAGERS.items():
             pager = start()
-            paged = (pager.close(made, number, dice) and number >= BEFORE for number in range(BEFORE + AFTER))
+            paged = (pager.inspect(made, number, dice) and number >= BEFORE for number in range(BEFORE + AFTER))
             delays[name].append(next((number + 1 - BEFORE for number, yes in enumerate(paged) if yes), np.inf))
         for name, fires in firing(made, dice).items():
             after = np.flatnonzero(fires[BEFORE:])
@@ -83,10 +83,15 @@ def measure(seed: int, quick: bool) -> Iterator[str]:
     ]
     yield "## Does it page when it should, and only then?"
     yield (
-        f"Page threshold {THRESHOLD:g}, audit {percent(BUDGET)}, {percent(PREVALENCE)} defects, buckets of {SIZE} parts, labels there "
-        f"when the bucket ends, {PROMISE} buckets wished between false pages: at most one false page per million parts while recall "
-        "is at or above the threshold. redrabbit audits four times as much while evidence rises and learns its draw from closed "
-        "buckets; beside it the same without. The three other rules look at the newest 10,000 parts after every bucket."
+        f"Page threshold {THRESHOLD:g}, audit {percent(BUDGET)}, {percent(PREVALENCE)} defects, buckets of {SIZE} parts, "
+        f"{PROMISE} buckets wished between false pages: at most one false page per million parts while recall is at or above "
+        "the threshold.\n\n"
+        "* redrabbit: audits four times as much while evidence rises, learns its draw from closed buckets; labels are there when "
+        "a bucket ends.\n"
+        "* fixed draw: the same with the weights of a new line for ever. No surge: and never audits more.\n"
+        "* labels 8 h late: as the first, on a line that makes a part a second.\n"
+        "* rule: naive: TP / (TP + FN) as labelled is under the threshold. Rule: point: the weighted estimate is, three buckets "
+        "in a row. Rule: limit: the upper 95 % limit is. Each over the newest 10,000 parts, looked at after every bucket."
     )
     yield "### Pages per million parts of a line that stays as it is"
     yield f"{runs * buckets * SIZE // MILLION:,} million parts for each row. In brackets the 95 % upper limit."
