@@ -124,7 +124,7 @@ def measure(seed: int, quick: bool) -> Iterator[str]:
         f"{len(CELLS)} kinds of line, {replicates:,} windows of each. A window counts as covered when the true recall "
         "(the probability that a defective part is flagged) lies within the 95 % limits; one without limits counts as covered. "
         "One standard error of a cell at 95 % is "
-        f"{100 * seen[0].error:.2f} points. The audit is drawn with the weights of a line of which nothing is known yet."
+        f"{100 * seen[0].error:.2f} points; limits that hold more often than 95 times in 100 are wider than they need be. The audit is drawn with the weights of a line of which nothing is known yet."
     )
     yield _summary(seen, short, again)
     yield "### The ten cells with the lowest coverage"
@@ -133,7 +133,7 @@ def measure(seed: int, quick: bool) -> Iterator[str]:
         "too."
     )
     yield table(
-        [*FACTORS.values(), "coverage", "again", "limit too high", "limit too low", "of the window's own defects"],
+        [*FACTORS.values(), "coverage", "again", "lower limit too high", "upper limit too low", "of the window's own defects"],
         [
             [*one.cell.named(), percent(one.coverage), percent(new.coverage), percent(new.too_high),
              percent(new.too_low), percent(new.of_window)]

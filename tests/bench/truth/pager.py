@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,10 @@ class Pager:
         self._recent.append(closed)
         self._plan(steps)
         return bool(raised)
+
+    def window(self) -> Bucket:
+        """The newest closed buckets as one, as the screen shows them."""
+        return merged(islice(reversed(self._recent), WINDOW))
 
     def _plan(self, steps: int) -> None:
         """As service.book advises."""
