@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.quality.buckets import Bucket, merged
-from service.quality.draw import learned_guesses, learned_shares, weights, worth_changing
-from service.quality.evidence import SURGE, bets
+from service.quality.draw import SURGE, learned_guesses, learned_shares, weights, worth_changing
+from service.quality.evidence import bets
 from service.quality.meter import Meter, Step, limit_in_steps
 from service.quality.windows import quality
 from service.records import Detector, State, WindowQuality
