@@ -22,14 +22,20 @@ from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection
 from service.monitor import Monitor
 from service.ports import Camera, LedgerReader, Meter
-from service.records import ModelInForce
+from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights
+from service.quality.evidence import bets, misses_to_page
+from service.quality.meter import limit_in_steps
+from service.records import ALL, ModelInForce
 from service.settings import Settings
-from service.thresholds import WatchedThresholds
+from service.thresholds import LineThresholds, WatchedThresholds
 from service.worker import Line, Worker
 
 log = structlog.get_logger()
 
 STEWARD_EVERY = 5.0
+
+FASTEST = 10.0
+"""Parts a second of the line that `check` judges thresholds.yaml for: the faster the line, the more evidence a page takes."""
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -297,6 +303,27 @@ def heatmaps(settings: Settings) -> Callable[[bytes], bytes | None]:
     return heatmap
 
 
+def _pages(rule: LineThresholds, defects: Sequence[str]) -> Iterator[str]:
+    """What pages of each row: never anything without an audited miss, and always enough of them."""
+    rows = [row for row in (ALL, *defects) if rule.row(row, len(defects)).recall.page is not None]
+    for row in rows:
+        threshold = rule.row(row, len(defects)).recall.page or 0.0
+        stakes = bets(threshold, rule.audit.budget)
+        fastest = rule.bucket.parts / FASTEST
+        limit = limit_in_steps(rule.false_page_every * len(rows), fastest, threshold, stakes)
+        weight = max(weights(rule.audit.budget, DEFAULT_SHARES, DEFAULT_GUESSES))
+        needed = misses_to_page(threshold, stakes, limit, weight)
+        if needed > rule.bucket.parts:
+            raise InvalidInput(
+                f"thresholds: {row}: a bucket of {rule.bucket.parts} parts could not page even if every part were an audited "
+                f"miss ({needed} are needed); expected a larger bucket.parts or audit.budget, or a shorter false_page_every"
+            )
+        yield (
+            f"page        {row}: recall below {threshold:g}; never without an audited miss, at once with {needed} of weight "
+            f"{weight} in a bucket (at {FASTEST:g} parts a second; fewer on a slower line)"
+        )
+
+
 def checked(settings: Settings) -> Iterator[str]:
     """One line for each thing that is in order; raises InvalidInput at the first that is not. Starts and writes nothing."""
     from prometheus_client import CollectorRegistry
@@ -319,6 +346,7 @@ def checked(settings: Settings) -> Iterator[str]:
             f"it knows {', '.join(info.decision_thresholds)}"
         )
     yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}"
+    yield from _pages(thresholds().line(settings.line), sorted(info.decision_thresholds))
     meter = WorkerMeter(settings.line, CollectorRegistry())
     for name, url in settings.cameras.items():
         open_camera(

@@ -54,6 +54,15 @@ def test_good_input_passes_the_check(run: Run) -> None:
     done = run("check")
     assert (done.returncode, done.stderr) == (0, "")
     assert "el-cells" in done.stdout
+    assert "defective: recall below 0.8; never without an audited miss" in done.stdout
+
+
+def test_thresholds_that_could_hardly_ever_page_are_refused(run: Run, tmp_path: Path) -> None:
+    """One part a bucket, and a false page in a year: no bucket could hold the evidence."""
+    (tmp_path / "thresholds.yaml").write_text(
+        "defaults: {bucket: {parts: 1, closes_after: 1h}, false_page_every: 365d}\n"
+    )
+    _assert_one_line(run("check"), "defective", "bucket of 1 parts", "larger bucket.parts")
 
 
 @pytest.mark.parametrize("command", ["check", "worker", "station", "exporter", "up"])

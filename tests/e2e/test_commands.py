@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,10 @@ import typer
 from typer.testing import CliRunner
 
 from service.cli import app
+from service.demo.replay import SimulatedClock
+from service.ledger.store import open_ledger
+from service.records import Outcome, Verdict
+from tests.line import LINE, MODEL
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -94,6 +101,38 @@ def test_an_empty_ledger_exports_a_head(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 0 and "0 labels" in done.stdout
     assert (tmp_path / "out.csv").read_text().startswith("part_id,label")
     assert list(tmp_path.glob("*.unfinished")) == []
+
+
+def test_a_challenge_part_from_registration_to_retirement(run: Run, tmp_path: Path) -> None:
+    """Registered with its schedule, missed once by name and once by report, overdue on a line that goes on, and ended."""
+    clock = SimulatedClock()
+    clock.now = time.time() - 3600
+    with closing(open_ledger(f"sqlite:///{tmp_path}/var/redrabbit.db", clock)) as ledger:
+        ledger.register(MODEL)
+        added = run(
+            "challenge", "add", "RR-7", "--expect", "crack", "--every", "1s", "--within", "1s", "--shift", "06:00"
+        )
+        assert added.returncode == 0 and "RR-7~anything" in added.stdout, added.stderr
+        clock.now = time.time() + 10
+        passed = Verdict("RR-7~1", LINE, "left", clock.now, "m", "t", (0.9, 0.1), 0.2, "good", Outcome.PASS, 1, 50, 1)
+        ledger.record(
+            [passed, replace(passed, part_id="p1"), replace(passed, part_id="p2", captured_at=clock.now + 60)]
+        )
+    assert run("challenge", "report", "p1", "--as", "RR-7").returncode == 0
+    listed = run("challenge", "list").stdout
+    assert "RR-7" in listed and "at 06:00 UTC" in listed and "OVERDUE" in listed
+    assert "caught 0, missed 2" in listed
+    assert run("challenge", "retire", "RR-7").returncode == 0
+    assert "RR-7" not in run("challenge", "list").stdout
+    for words, says in (
+        (("add", "X", "--expect", "dent"), "expected one of good, crack"),
+        (("add", "../X", "--expect", "crack"), "name: expected"),
+        (("add", "X", "--expect", "crack", "--every", "8"), "8h"),
+        (("report", "nobody", "--as", "RR-7"), "no part 'nobody'"),
+        (("retire", "nobody"), "none of that name"),
+    ):
+        done = run("challenge", *words)
+        assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_the_version_is_the_packages() -> None:
