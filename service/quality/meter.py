@@ -59,7 +59,7 @@ class _After(NamedTuple):
 
 class Meter:
     """The e-detector of one row. A page is latched: it stands until somebody acknowledges it, recall is proven anew, or a
-    correction takes its evidence away. None is ever forgotten.
+    correction takes its evidence away. Evidence that completes itself again meanwhile adds no second one. None is forgotten.
     """
 
     def __init__(self, line: str, defect: str, threshold: float, detector: Detector) -> None:
@@ -70,6 +70,7 @@ class Meter:
         self._detector = detector
         self._after: list[_After] = []
         self._crossed: set[int] = set()
+        self._ended = 0
 
     def forget_from(self, number: int) -> None:
         """The counts of this step changed: it and all after it are replayed at the next `follow`."""
@@ -83,13 +84,12 @@ class Meter:
             if self._after[number].value >= self._after[number].limit:
                 self._crossed.add(number)
         self._mark(lambda page: page.step not in self._crossed, taken_back_at=at)
-        known = {page.step for page in self.pages if page.taken_back_at is None}
-        raised = [
-            Page(self._line, self._defect, self._detector, number, self._after[number].ordinal, at)
-            for number in sorted(self._crossed - known)
-        ]
-        self.pages += raised
-        return raised
+        open_steps = sorted(number for number in self._crossed if number >= self._ended)
+        if not open_steps or self._standing():
+            return []
+        raised = Page(self._line, self._defect, self._detector, open_steps[0], self._after[open_steps[0]].ordinal, at)
+        self.pages.append(raised)
+        return [raised]
 
     def _next(self, taken: Step) -> _After:
         before = self._after[-1] if self._after else _After(NOTHING, NOTHING, False, 0.0, inf, 0)
@@ -101,12 +101,19 @@ class Meter:
         )
 
     def acknowledge(self, at: float, by: str, note: str) -> None:
-        """Ends the pages that stand at that moment; the next one needs evidence of its own."""
-        self._mark(lambda page: page.standing, acknowledged_at=at, acknowledged_by=by, note=note)
+        """Ends the page that stands; the next one needs evidence from after this moment."""
+        if self._standing():
+            self._mark(lambda page: page.standing, acknowledged_at=at, acknowledged_by=by, note=note)
+            self._ended = len(self._after)
 
     def clear_before(self, ordinal: int, at: float) -> None:
-        """Ends the pages whose evidence lies before this part: what came since is PROVEN on its own."""
-        self._mark(lambda page: page.standing and page.ordinal <= ordinal, cleared_at=at)
+        """Ends the page whose evidence lies before this part: what came since is PROVEN on its own."""
+        if any(page.standing and page.ordinal <= ordinal for page in self.pages):
+            self._mark(lambda page: page.standing, cleared_at=at)
+            self._ended = len(self._after)
+
+    def _standing(self) -> bool:
+        return any(page.standing for page in self.pages)
 
     def _mark(self, wanted: Callable[[Page], bool], **ending: object) -> None:
         self.pages = [
@@ -127,6 +134,6 @@ class Meter:
             detector=self._detector,
             evidence=newest.value if newest else 0.0,
             limit=newest.limit if newest else 0.0,
-            paged=any(page.standing for page in self.pages),
+            paged=self._standing(),
             steps=len(self._after),
         )

@@ -89,6 +89,19 @@ def test_a_page_is_raised_once_however_often_its_past_is_replayed() -> None:
     assert meter.state().paged
 
 
+def test_a_page_that_stands_is_not_doubled_and_its_successor_takes_over_when_it_is_taken_back() -> None:
+    """Three buckets that would page: one page. Once the first of them is corrected, the second bucket's evidence is the page."""
+    meter, buckets = Meter("l", "crack", 0.8, Detector.AUDIT), steps_of([9, 9, 9])
+    for count in (1, 2, 3):
+        meter.follow(count, buckets.__getitem__, at=float(count))
+    assert [page.step for page in meter.pages] == [0]
+    meter.forget_from(0)
+    meter.follow(3, steps_of([0, 9, 9]).__getitem__, at=4.0)
+    assert [(page.step, page.standing, page.raised_at) for page in meter.pages] == [(0, False, 1.0), (1, True, 4.0)]
+    meter.acknowledge(5.0, "eva", "")
+    assert meter.follow(3, steps_of([0, 9, 9]).__getitem__, at=6.0) == []
+
+
 def test_an_acknowledged_page_ends_and_the_next_one_needs_evidence_of_its_own() -> None:
     """Hits after it raise nothing; as many misses as before do."""
     meter, buckets = Meter("l", "crack", 0.8, Detector.AUDIT), steps_of([9, 0, 0, 9])
