@@ -40,6 +40,7 @@ class Paging:
         }
         self._passages = 0
         self._passed: dict[str, list[Passage]] = {row: [] for row in self._thresholds}
+        self._least: list[float] = []
         self._proofs: dict[str, dict[int, bool]] = {row: {} for row in self._thresholds}
         self._corrected = False
 
@@ -83,18 +84,26 @@ class Paging:
     def _bucket_step(self, closed: Closed, row: str, number: int) -> Step:
         """A bucket whose rejects nobody looked at tells nothing."""
         bucket, threshold = closed.buckets[number], self._thresholds[row]
-        budget = bucket.budget if bucket.budget < inf else self._rule.audit.budget
         seconds = (bucket.last_captured_at - closed.buckets[0].first_captured_at) / (number + 1)
         wished = self._wished_seconds(closed.at[number])
-        limit = limit_in_steps(wished, seconds, threshold, bets(threshold, self._rule.audit.budget))
+        limit = limit_in_steps(wished, seconds, threshold, bets(threshold, self._least_budget(closed, number)))
         use = bucket.usable
         return Step(
             hits=bucket.hits(row, self._good) if use else 0,
             misses=bucket.plain_misses(row, self._good) if use else {},
-            bets=bets(threshold, budget),
+            bets=bets(threshold, self._budget(bucket)),
             limit=limit,
             ordinal=(number + 1) * self._rule.bucket.parts,
         )
+
+    def _budget(self, bucket: Bucket) -> float:
+        return bucket.budget if bucket.budget < inf else self._rule.audit.budget
+
+    def _least_budget(self, closed: Closed, number: int) -> float:
+        """The smallest budget up to this bucket: the shyest bets let a meter rise highest on hits alone, and it keeps that."""
+        for bucket in closed.buckets[len(self._least) : number + 1]:
+            self._least.append(min([self._budget(bucket), *self._least[-1:]]))
+        return self._least[number]
 
     def _passage_step(self, row: str, number: int) -> Step:
         one, threshold = self._passed[row][number], self._thresholds[row]

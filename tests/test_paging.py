@@ -468,6 +468,20 @@ def test_rising_evidence_draws_four_times_as_many_until_it_has_sunk(
     assert len(factory.ledger.draw_policies(LINE)) == written  # nothing new is asked for
 
 
+def test_hits_alone_never_page_whatever_budgets_a_line_had(factory: Factory, look: Look) -> None:
+    """Years at a tiny budget let the meter rise high on hits; a larger budget later does not turn that into a page."""
+    rules = parse(RULES.replace("budget: 0.25", "budget: 0.9").replace("false_page_every: 30d", "false_page_every: 1s"))
+    low = factory.ledger.set_draw_policy(DrawPolicy(0, LINE, 0.0, (WEIGHT,) * 5, 0.0005))
+    high = factory.ledger.set_draw_policy(DrawPolicy(0, LINE, 0.0, (WEIGHT,) * 5, 0.9))
+    for policy in (*[low] * 8, *[high] * 2):
+        factory.bucket(0, policy=policy.number)
+    factory.wait()
+    line = look(rules)
+    assert line.pages == ()
+    assert line.evidence[0].evidence < line.evidence[0].limit
+    assert line.evidence[0].limit > 1.0 / 0.0005 / 3  # 1.01 times what the shyest bet alone can reach
+
+
 def test_an_edited_budget_takes_effect_at_once_and_once(factory: Factory, clock: SimulatedClock) -> None:
     """The worker writes it down when its own file changes, and does not quarrel with what the steward learned."""
     current = [THRESHOLDS]

@@ -102,7 +102,7 @@ class Meter:
 
     def acknowledge(self, at: float, by: str, note: str) -> None:
         """Ends the page that stands; the next one needs evidence from after this moment."""
-        if self._standing():
+        if any(page.standing and page.raised_at <= at for page in self.pages):
             self._mark(lambda page: page.standing, acknowledged_at=at, acknowledged_by=by, note=note)
             self._ended = len(self._after)
 
