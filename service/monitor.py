@@ -51,13 +51,13 @@ class Monitor:
     def snapshot(self, as_of: float | None = None) -> Snapshot:
         """Follows the ledger to its end and says what is known at as_of (now, when not given)."""
         with self._lock:
+            now = self._clock() if as_of is None else as_of  # before reading: what is recorded meanwhile comes after it
             models, _, heartbeats = self._ledger.line_state()
             self._models = {model.line: model for model in models if model.role == "active"}
             rules = self._thresholds()
             if not all(book.still(rules.line(name), self._models.get(name)) for name, book in self._books.items()):
                 self._forget()
             self._follow()
-            now = self._clock() if as_of is None else as_of
             lines: dict[str, LineSnapshot] = {}
             for name in sorted({*self._books, *self._models}):
                 lines[name] = replace(
@@ -80,16 +80,20 @@ class Monitor:
     def _follow(self) -> None:
         """Challenge parts before the parts that may be passes of them; parts before their labels: one that is early waits."""
         while rows := self._ledger.parts_after(self._read["parts"], CHUNK):
-            for sequence, challenge in self._ledger.challenge_parts_after(self._read["challenges"]):
-                self._book(challenge.line).register(challenge)
-                self._read["challenges"] = sequence
+            self._register_challenges()
             self._take_parts(rows)
             self._read["parts"] = rows[-1].sequence
+        self._register_challenges()
         self._hear()
         while labels := self._ledger.labels_after(self._read["labels"], CHUNK):
             self._take_labels(labels)
             self._read["labels"] = labels[-1].sequence
         self._take_told(inf)
+
+    def _register_challenges(self) -> None:
+        for sequence, challenge in self._ledger.challenge_parts_after(self._read["challenges"]):
+            self._book(challenge.line).register(challenge)
+            self._read["challenges"] = sequence
 
     def _hear(self) -> None:
         """What people said of challenge parts and pages, in the order in which it was recorded."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import replace
+from contextlib import closing, suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 
@@ -13,6 +13,7 @@ from pytest import approx
 
 from service.demo.replay import SimulatedClock
 from service.drawing import DrawPolicies, Steward
+from service.errors import InvalidInput
 from service.ledger.store import SqlLedger, open_ledger
 from service.monitor import Monitor
 from service.ports import DetectorInfo
@@ -505,3 +506,71 @@ def test_the_draw_is_checked_against_its_probabilities(factory: Factory, look: L
         factory.part(Outcome.PASS)
     factory.wait()
     assert (look().draw_check or 0) < 1e-6
+
+
+class Chance:
+    """A line with two kinds of defect on which anything happens: each method is one thing that people or machines do."""
+
+    RULES = parse(RULES.replace("30d", "1h").replace("parts: 100,", "parts: 40,").replace("parts: 400", "parts: 160"))
+    CLASSES = ("good", "crack", "dent")
+
+    def __init__(self, ledger: SqlLedger, clock: SimulatedClock, seed: int) -> None:
+        self.ledger, self.clock, self.dice = ledger, clock, Random(seed)
+        self.factory = Factory(ledger, clock)
+        self.made: list[Verdict] = []
+        self.policies = 0
+        ledger.register(replace(MODEL, classes=self.CLASSES, decision_thresholds={"crack": 0.5, "dent": 0.5}))
+
+    def something(self) -> None:
+        things = [self.produce, self.label, self.challenge, self.take_on, self.draw]
+        self.dice.choices(things, [6, 8, 1, 1, 1])[0]()
+        self.clock.now += self.dice.choice([0.0, 1.0, 30.0, 700.0])
+
+    def produce(self) -> None:
+        for _ in range(self.dice.randrange(8)):
+            outcome = self.dice.choices(list(Outcome), [6, 1, 2])[0]
+            name = f"RR{self.dice.randrange(3)}~{self.factory.count}" if self.dice.random() < 0.05 else ""
+            policy = self.dice.randrange(self.policies + 1)
+            self.made.append(self.factory.part(outcome, name, policy, thresholds=self.dice.choice("ttttu")))
+
+    def label(self) -> None:
+        chosen = [part.part_id for part in self.dice.sample(self.made, min(len(self.made), self.dice.randrange(40)))]
+        early = [f"p{self.factory.count + self.dice.randrange(9)}"] * (self.dice.random() < 0.3)
+        self.ledger.add_labels(
+            Label(part_id, self.dice.choice([*self.CLASSES, "crack", UNSURE]), inspector, self.clock.now)
+            for part_id in [*chosen, *early]
+            for inspector in self.dice.sample(["ines", "otto", "ida"], self.dice.randrange(3))
+        )
+
+    def challenge(self) -> None:
+        name, kind = f"RR{self.dice.randrange(3)}", self.dice.choice(self.CLASSES)
+        self.ledger.register_challenge(rabbit(name, expected=kind, every=50.0, retired=self.dice.random() < 0.2))
+        if self.made:
+            with suppress(InvalidInput):  # reported before as another
+                self.ledger.report_challenge(self.dice.choice(self.made).part_id, name, "eva")
+
+    def take_on(self) -> None:
+        self.ledger.acknowledge(LINE, self.dice.choice([ALL, "crack", "dent"]), "eva", "")
+
+    def draw(self) -> None:
+        budget = self.dice.choice([0.01, 0.25, 1.0])
+        self.policies = self.ledger.set_draw_policy(DrawPolicy(0, LINE, 0.0, (WEIGHT,) * 5, budget)).number
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_a_restart_knows_the_same(tmp_path: Path, seed: int) -> None:
+    """Who lived through it agrees with who has just been started, page by page."""
+    dice, clock = Random(seed), SimulatedClock()
+    with closing(open_ledger(f"sqlite:///{tmp_path}/ledger.db", clock)) as ledger:
+        chance, lived = Chance(ledger, clock, seed), Monitor(ledger, lambda: Chance.RULES, clock)
+        for _ in range(60):
+            chance.something()
+            if dice.random() < 0.6:
+                lived.snapshot()
+                clock.now += 0.001  # nothing is recorded at a moment that has been looked at
+        clock.now += 2000.0
+        seen, anew = lived.snapshot(), Monitor(ledger, lambda: Chance.RULES, clock).snapshot()
+        for field in fields(LineSnapshot):
+            assert getattr(seen.lines[LINE], field.name) == getattr(anew.lines[LINE], field.name), field.name
+        assert seen == anew
+        assert seen.lines[LINE].closed_buckets > 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ class Challenges:
         """Counts a pass. Caught: flagged where a defect is expected, passed where a good part is."""
         caught = row.verdict.flagged == (part.expected != self._good)
         passage = Passage(row.ordinal, part.name, part.expected, caught, row.verdict.captured_at, known_at)
-        self.passages.append(passage)
+        insort(self.passages, passage, key=lambda one: one.recorded_at)
         return passage
 
     def of(self, defect: str, known: int) -> list[Passage]:
