@@ -527,7 +527,7 @@ class Chance:
         self.clock.now += self.dice.choice([0.0, 1.0, 30.0, 700.0])
 
     def produce(self) -> None:
-        for _ in range(self.dice.randrange(8)):
+        for _ in range(self.dice.randrange(60)):
             outcome = self.dice.choices(list(Outcome), [6, 1, 2])[0]
             name = f"RR{self.dice.randrange(3)}~{self.factory.count}" if self.dice.random() < 0.05 else ""
             policy = self.dice.randrange(self.policies + 1)
