@@ -23,7 +23,10 @@ $(VENV)/.installed-demo: pyproject.toml | $(BIN)/uv
 
 install-test: $(VENV)/.installed-test
 
+# The CPU's build of torch is a tenth of the size: from a local folder of wheels, else from PyTorch's own index.
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed-demo
+	$(UV) pip install --quiet --python $(BIN)/python torch==2.13.0+cpu 2>/dev/null \
+		|| $(UV) pip install --quiet --python $(BIN)/python --torch-backend=cpu torch==2.13.0
 	$(UV) pip install --quiet --python $(BIN)/python -e '.[test]'
 	@touch $@
 

@@ -26,6 +26,18 @@ BUILT_IN: dict[str, Any] = {
     "false_page_every": "90d",
     "audit": {"budget": 0.02},
     "labels": {"starved_after": "4h", "second_look": True},
+    "gate": {
+        "recall": 0.80,
+        "precision": 0.80,
+        "overfitting": 0.10,
+        "imbalance": 50,
+        "calibration": 0.10,
+        "twins": 0.01,
+        "contradictions": 0.10,
+        "overlap": 0.10,
+        "pointing": 0.50,
+        "parts_per_second": 10,
+    },
 }
 """What holds where the file is silent, in the words of the file."""
 
@@ -110,6 +122,28 @@ class LabelRule(_Section):
     second_look: bool
 
 
+class GateRule(_Section):
+    """What a model must show before it may judge parts; see service/gate.
+
+    recall, precision: lower limits, of every class. overfitting: largest gap in accuracy between pictures it was trained on and
+    others. imbalance: largest ratio between the pictures of two classes in training. calibration: largest mean distance of scores
+    to what was. twins: largest share of the pictures judged on that show a part seen in training. contradictions: largest share of
+    pictures whose near-duplicate has another label. overlap: mean intersection over union of heatmap and mask. pointing: share of defects in which the heatmap
+    is highest.
+    """
+
+    recall: Ratio
+    precision: Ratio
+    overfitting: Ratio
+    imbalance: Annotated[float, Field(gt=1, le=1e6)]
+    calibration: Ratio
+    twins: Ratio
+    contradictions: Ratio
+    overlap: Ratio
+    pointing: Ratio
+    parts_per_second: Annotated[float, Field(gt=0, le=1e6)]
+
+
 class DefectThresholds(_Section):
     recall: Levels = Levels()
     precision: Levels = Levels()
@@ -123,6 +157,7 @@ class LineThresholds(_Section):
     false_page_every: Seconds
     audit: AuditRule
     labels: LabelRule
+    gate: GateRule
     defects: Mapping[str, DefectThresholds] = Field(default_factory=dict)
 
     @model_validator(mode="after")

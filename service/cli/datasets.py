@@ -44,8 +44,8 @@ class Options:
 
     def production(self) -> Production:
         """The parts themselves. Raises InvalidInput, also where the data set is not installed."""
-        from service.demo.faults import FAULTS, damage
-        from service.model.data import heldout
+        from service.faults import FAULTS, damage
+        from service.model.elpv import heldout
 
         faults = [Fault.parse(fault, FAULTS) for fault in self.faults]
         cells = heldout(certain_only=not self.uncertain)

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import InvalidInput
+from service.model.safety import check
 from service.quality.expected import BINS
 from service.records import ALL, UNSURE, Image
 
 KEY: Final = "redrabbit"
 MAX_BYTES: Final = 512 * 1024 * 1024
+GOLDEN: Final = 8
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
@@ -50,12 +53,38 @@ class Proven(_Section):
     lower: Share
 
 
+class Curves(_Section):
+    """What training looked like, one figure an epoch; losses are mean cross entropy, accuracies ratios. kept: the epoch (from 0)
+    whose weights the model has."""
+
+    kept: Annotated[int, Field(ge=0)]
+    training_loss: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    training_accuracy: tuple[Share, ...]
+    validation_accuracy: tuple[Share, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Curves:
+        lengths = {len(getattr(self, name)) for name in type(self).model_fields if name != "kept"}
+        if len(lengths) != 1 or self.kept >= max(lengths):
+            raise ValueError("curves: expected one figure an epoch in each, and the kept epoch among them")
+        return self
+
+
+class Golden(_Section):
+    """scores: of the golden pictures (`golden_pictures`), one row each, as the network gave them where it was trained."""
+
+    scores: tuple[tuple[Share, ...], ...]
+    tolerance: Annotated[float, Field(gt=0, le=0.5)]
+
+
 class Contract(_Section):
     """classes in the order of the scores. thresholds: a part is flagged where score >= threshold, per defect class.
 
     guesses: miss probability per score band of the audit draw. scores: validation pictures of each class, counted per bin of
-    P(defective), which is 1 - the score of the good class (quality.expected.bin_of). data: digest of the training data. gate: what the release gate
-    said of the model, None when it was not asked.
+    P(defective), which is 1 - the score of the good class (quality.expected.bin_of). data: digest of all labelled pictures; pictures: the first
+    12 hex digits of the SHA-256 of each picture's file, by the part of the split it was in. What the release gate said stands in
+    the file's passport, not here.
     """
 
     version: Literal[1] = 1
@@ -71,7 +100,9 @@ class Contract(_Section):
     scores: dict[str, Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=BINS, max_length=BINS)]] = Field(
         default_factory=dict
     )
-    gate: str | None = None
+    pictures: dict[Literal["train", "validation", "test"], tuple[Digest, ...]] = Field(default_factory=dict)
+    curves: Curves | None = None
+    golden: Golden | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Contract:
@@ -99,17 +130,41 @@ def fit(image: Image, contract: Contract) -> NDArray[np.uint8]:
     return np.asarray(resized, dtype=np.uint8).reshape(wanted.height, wanted.width, wanted.channels)
 
 
-def read(path: Path) -> tuple[Contract, bytes]:
-    """The contract of an ONNX file and the file's bytes. Raises InvalidInput, one line that names the file."""
-    content = _bytes(path)
+def golden_pictures(contract: Contract) -> NDArray[np.uint8]:
+    """uint8 (GOLDEN, height, width, channels): the same on every machine, to compare a model with itself elsewhere.
+
+    Waves of many lengths and noise, larger than the model's input, so that `fit` is part of the comparison.
+    """
+    wanted = contract.input
+    height, width = wanted.height * 3 // 2, wanted.width * 3 // 2
+    down, right = np.mgrid[0:height, 0:width]
+    images = []
+    for number in range(GOLDEN):
+        dice = np.random.Generator(np.random.PCG64(number))
+        waves = [
+            np.sin(down * dice.uniform(0, 0.5) + right * dice.uniform(0, 0.5) + dice.uniform(0, 6)) for _ in range(3)
+        ]
+        values = 128 + 32 * np.stack(waves, axis=2) * dice.uniform(0.2, 2) + dice.normal(0, 8, (height, width, 1))
+        images.append(fit(values.round().clip(0, 255).astype(np.uint8), contract))
+    return np.stack(images)
+
+
+def load(path: Path) -> tuple[onnx.ModelProto, bytes]:
+    """Any ONNX file, checked by `safety`, and its bytes. Raises InvalidInput, one line that names the file."""
+    content = read_bytes(path)
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
         raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model") from error
     if not model.graph.node:
         raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model: no graph in it")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise InvalidInput(f"{path}: keeps weights in other files; expected one file that holds all of them")
+    check(model, str(path))
+    return model, content
+
+
+def read(path: Path) -> tuple[Contract, bytes]:
+    """The contract of an ONNX file and the file's bytes. Raises InvalidInput, one line that names the file."""
+    model, content = load(path)
     said = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in said:
         raise InvalidInput(
@@ -124,7 +179,8 @@ def read(path: Path) -> tuple[Contract, bytes]:
     return contract, content
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Raises InvalidInput for what is no file, empty, or larger than MAX_BYTES."""
     try:
         size = path.stat().st_size
         if not 0 < size <= MAX_BYTES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidInput
 from service.model.contract import Contract, fit, read
+from service.model.passport import digest
 from service.ports import DetectorInfo
 from service.records import Image
 
@@ -32,7 +32,7 @@ class OnnxDetector:
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
         _check(path, self.contract, self._session)
-        self.info = _info(self.contract, sha256(content).hexdigest(), self._session.get_providers()[0])
+        self.info = _info(self.contract, digest(content), self._session.get_providers()[0])
         self._warm_up(path)
 
     def fit(self, image: Image) -> NDArray[np.uint8]:

@@ -1,70 +1,80 @@
-"""`redrabbit export`: a checkpoint becomes one ONNX file that says all of itself, and a model card beside it."""
+"""`redrabbit export`: a checkpoint becomes one ONNX file that says all of itself, in single, half or 8-bit precision."""
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidInput
-from service.images import decode
-from service.model import data as elpv
-from service.model.contract import KEY, Contract, fit
+from service.model.contract import KEY, Contract, Golden, golden_pictures
 from service.model.detector import CPU, OnnxDetector
-from service.model.train import DEFECTIVE, WISHED_RECALL, restore
-from service.quality.confusion import Confusion
-from service.records import Estimate
+from service.model.recipe import Recipe
+from service.model.train import restore, trunk_of
 
 try:
     import onnx
     import torch
-    from sklearn.metrics import roc_auc_score
 
-    from service.model.network import CLASSES, Head, Model, Trunk
+    from service.model.network import Head, Model
 except ImportError as error:
     raise InvalidInput(f"export needs {error.name}; expected `pip install 'redrabbit[train]'`") from error
 
-MAX_DIFFERENCE = 1e-3
-PARITY_PICTURES = 64
+Precision = Literal["float32", "float16", "int8"]
+TOLERANCES: Final[dict[Precision, float]] = {"float32": 1e-3, "float16": 0.02, "int8": 0.4}
+"""Largest difference of a score to the trained network: rounding, and what each precision costs."""
 
 Say = Callable[[str], None]
 
 
-def export(checkpoint: Path, out: Path, say: Say) -> None:
-    """Writes `out` and a card, `out` with the suffix .md, or neither. Raises InvalidInput."""
+def export(checkpoint: Path, out: Path, precision: Precision, say: Say) -> None:
+    """Writes `out`, or nothing. Raises InvalidInput, also where a score differs too much from the trained network's."""
     if not out.parent.is_dir():
         raise InvalidInput(f"{out}: the folder {out.parent} does not exist")
     state = restore(checkpoint)
-    contract = Contract.model_validate_json(state["contract"])
-    trunk, head = Trunk(), Head()
+    recipe, contract = Recipe.model_validate_json(state["recipe"]), Contract.model_validate_json(state["contract"])
+    trunk = trunk_of(recipe)
+    head = Head(trunk.channels, len(contract.classes))
     trunk.load_state_dict(state["trunk"])
     head.load_state_dict(state["head"])
-    model = Model(trunk, head, contract.temperature).eval()
-    content = _graph(model, contract)
+    model = Model(trunk, head, contract.temperature, state["bias"]).eval()
+    pictures = golden_pictures(contract)
+    with torch.inference_mode():
+        truth = model(torch.from_numpy(pictures))[0].numpy()
+    golden = Golden(scores=tuple(map(tuple, truth.astype(float).clip(0, 1).tolist())), tolerance=TOLERANCES[precision])
+    contract = contract.model_copy(update={"golden": golden})
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         unfinished = Path(folder) / out.name
-        unfinished.write_bytes(content)
-        detector = OnnxDetector(unfinished, (CPU,))
-        held = elpv.heldout(certain_only=False)
-        say(f"largest difference of a score to torch: {_difference(model, detector, held):.1e}")
-        card = _card(
-            out.name, contract, detector, state["validation"].numpy(), sum(p.numel() for p in model.parameters())
-        )
-        (Path(folder) / "card.md").write_text(card, encoding="utf-8")
+        _graph(model, contract, unfinished)
+        if precision == "float16":
+            _halve(unfinished)
+        elif precision == "int8":
+            _quantise(unfinished, state["pictures"].numpy())
+        _finish(unfinished, contract)
+        difference = float(np.abs(OnnxDetector(unfinished, (CPU,)).judge(pictures) - truth).max())
+        if difference > golden.tolerance:
+            raise InvalidInput(
+                f"{out}: in {precision} a score differs by {difference:.2g} from the trained network's; "
+                f"expected at most {golden.tolerance}"
+            )
+        size = unfinished.stat().st_size
         unfinished.replace(out)
-        (Path(folder) / "card.md").replace(out.with_suffix(".md"))
-    say(f"wrote {out}, {len(content) / 1e6:.2f} MB, and {out.with_suffix('.md')}")
+    say(f"wrote {out}, {precision}, {size / 1e6:.2f} MB; largest difference of a score to the network {difference:.1e}")
 
 
-def _graph(model: Model, contract: Contract) -> bytes:
-    """The ONNX file: one input `images`, a batch of any size, weights inside, the contract as metadata."""
+def _graph(model: Model, contract: Contract, file: Path) -> None:
+    """One input `images`, a batch of any size, weights inside."""
+    for noisy in ("torch.onnx", "torch.onnx._internal.exporter._registration"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)  # warns of packages that are not needed here
     wanted = contract.input
     example = torch.zeros((2, wanted.height, wanted.width, wanted.channels), dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.onnx"
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
         torch.onnx.export(
             model,
             (example,),
@@ -75,115 +85,46 @@ def _graph(model: Model, contract: Contract) -> bytes:
             external_data=False,
             verbose=False,
         )
-        graph = onnx.load(file)
-    del graph.metadata_props[:]
-    for node in graph.graph.node:  # torch notes the paths of its own source files there
-        del node.metadata_props[:]
-        node.doc_string = ""
-    onnx.helper.set_model_props(graph, {KEY: contract.model_dump_json()})
-    content: bytes = graph.SerializeToString()
-    return content
 
 
-def _difference(model: Model, detector: OnnxDetector, cells: Sequence[elpv.Cell]) -> float:
-    """Largest difference of a score between torch and onnxruntime. Raises InvalidInput where a verdict would differ."""
-    batch = np.stack([detector.fit(decode(cell.read())) for cell in cells[:PARITY_PICTURES]])
-    ours = detector.judge(batch)
-    with torch.inference_mode():
-        theirs = model(torch.from_numpy(batch))[0].numpy()
-    difference = float(np.abs(ours - theirs).max())
-    if difference > MAX_DIFFERENCE:
-        raise InvalidInput(
-            f"onnxruntime and torch differ by {difference:.2g} in a score; expected at most {MAX_DIFFERENCE}"
-        )
-    return difference
+def _halve(file: Path) -> None:
+    """float16 inside; inputs and outputs stay as they are."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(file), keep_io_types=True), file)
 
 
-def _scores(detector: OnnxDetector, cells: Sequence[elpv.Cell]) -> NDArray[np.float32]:
-    fitted = [fit(decode(cell.read()), detector.contract) for cell in cells]
-    column = detector.info.classes.index(DEFECTIVE)
-    chunks = [detector.judge(np.stack(fitted[first : first + 32]))[:, column] for first in range(0, len(fitted), 32)]
-    return np.concatenate(chunks)
+def _quantise(file: Path, pictures: NDArray[np.uint8]) -> None:
+    """8-bit weights and activations, their ranges taken from training pictures, uint8 (N, h, w, channels)."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    class Pictures(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._left = iter(range(0, len(pictures), 16))
 
-def _card(name: str, contract: Contract, detector: OnnxDetector, validation: NDArray[np.float32], weights: int) -> str:
-    parts = elpv.split()
-    figures = {"validation": validation, "heldout": _scores(detector, parts["heldout"])}
-    threshold = contract.thresholds[DEFECTIVE]
-    rows = [
-        line
-        for part, scores in figures.items()
-        for certain in (True, False)
-        for line in _rows(part, certain, parts[part], scores, threshold)
-    ]
-    matrix = _confusion(True, parts["heldout"], figures["heldout"], threshold)
-    proven = contract.validation[DEFECTIVE]
-    split = ", ".join(f"{len(cells)} {part}" for part, cells in parts.items())
-    return f"""# {contract.name}
+        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+            first = next(self._left, None)
+            return None if first is None else {"images": pictures[first : first + 16]}
 
-Says of an electroluminescence picture of a solar cell whether it is `good` or `defective`. For trying out redrabbit, not for a factory.
-
-* **File** `{name}`, SHA-256 `{detector.info.digest}`, {weights:,} weights.
-* **Network** EfficientNet-Lite0 pretrained on ImageNet (Apache-2.0), frozen and cut after its eighth block; a head of one 3 x 3
-  convolution to 64 channels, mean and maximum over the picture, one linear layer. The heatmap is the class activation of that layer.
-* **Input** uint8 (N, {contract.input.height}, {contract.input.width}, {contract.input.channels}), {contract.input.colour}; **outputs** `scores` (N, 2) and `heatmap` (N, 14, 14).
-* **Data** ELPV, {len(elpv.cells())} cells (CC BY-NC-SA 4.0): {split}. Runs of {elpv.RUN} neighbouring cells stay together, as cells of one
-  module are alike. Training and validation data have the digest `{contract.data}`.
-* **Training** mirrored and in varying light; and as a camera out of focus, too dark or moved would show the cells, weighted to a line where
-  one part in 200 is bad. So a failing camera makes this model pass defects rather than stop the line: what redrabbit has to find out.
-* **Decision threshold** {threshold:g} on the score of `defective`, after calibration by temperature {contract.temperature:.3f}: chosen on the
-  validation cells on which the labellers agreed, to catch {WISHED_RECALL:.0%} of their defects.
-* **Proven** on those cells: recall {proven.caught}/{proven.of}, at least {proven.lower:.4f} (95 %, two-sided Clopper-Pearson). The demo pages below that.
-
-*Certain* are cells whose defect probability is 0 or 1 in the data set; *all* counts 1/3 as good and 2/3 as defective.
-
-| part | cells | class | precision | recall | ROC-AUC |
-|---|---|---|---|---|---|
-{chr(10).join(rows)}
-
-The held-out cells whose label is certain, in counts:
-
-{matrix.table()}
-
-Each figure with its 95 % Clopper-Pearson interval. They hold for the data set's share of defects; on a line with fewer the
-precision is lower. The threshold was chosen on the validation cells, so
-their recall is no news. The held-out cells chose no weight and no threshold; but the split, the wished recall and the pictures of a
-failing camera were settled by people who had seen figures on them, so those are a little too good. Training saw the kinds of faults
-that the demo plays: the demo shows how a fall of recall is found, not how cameras fail.
-
-Made again by
-
-```sh
-pip install 'redrabbit[train,demo]'
-redrabbit train elpv --out el-cells.pt --seed 1
-redrabbit export el-cells.pt --out {name}
-```
-
-Licence: CC BY-NC-SA 4.0, as its data; see LICENSE beside it.
-"""
-
-
-def _confusion(certain: bool, cells: Sequence[elpv.Cell], scores: NDArray[np.float32], threshold: float) -> Confusion:
-    chosen = [(score, cell) for score, cell in zip(scores, cells, strict=True) if cell.certain or not certain]
-    return Confusion.of(
-        CLASSES,
-        [CLASSES[cell.defective] for _, cell in chosen],
-        [CLASSES[int(score >= threshold)] for score, _ in chosen],
+    prepared = file.with_name("prepared.onnx")
+    quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
+    quantize_static(
+        str(prepared),
+        str(file),
+        Pictures(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        op_types_to_quantize=["Conv"],
     )
 
 
-def _rows(
-    part: str, certain: bool, cells: Sequence[elpv.Cell], scores: NDArray[np.float32], threshold: float
-) -> list[str]:
-    matrix = _confusion(certain, cells, scores, threshold)
-    chosen = [(cell.defective, score) for score, cell in zip(scores, cells, strict=True) if cell.certain or not certain]
-    area = roc_auc_score(*zip(*chosen, strict=True))
-    name = f"{part}, {'certain' if certain else 'all'}"
-    return [
-        f"| {name} | {len(chosen)} | {label} | {_text(matrix.precision(label))} | {_text(matrix.recall(label))} | {area:.3f} |"
-        for label in reversed(CLASSES)
-    ]
-
-
-def _text(share: Estimate) -> str:
-    return f"{share.point:.3f} [{share.lower:.3f}, {share.upper:.3f}]"
+def _finish(file: Path, contract: Contract) -> None:
+    """The contract as metadata; without the paths of source files that torch notes."""
+    graph = onnx.load(file)
+    del graph.metadata_props[:]
+    for node in graph.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.helper.set_model_props(graph, {KEY: contract.model_dump_json()})
+    file.write_bytes(graph.SerializeToString())

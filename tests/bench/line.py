@@ -14,8 +14,8 @@ from service.drawing import DrawPolicies
 from service.inspection import Inspection
 from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger, open_ledger
-from service.model.data import heldout
 from service.model.detector import OnnxDetector
+from service.model.elpv import heldout
 from service.ports import Meter
 from service.records import Frame
 from service.thresholds import parse

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from service.demo.parts import Production
 from service.images import decode
 from service.inspection import Inspection
-from service.model.data import heldout
 from service.model.detector import CPU, OnnxDetector
+from service.model.elpv import heldout
 from service.ports import DetectorInfo
 from service.quality.buckets import Bucket
 from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights

@@ -1,0 +1,1 @@
+"""The release gate: whether a model may judge parts, with a reason for every answer."""
