@@ -17,15 +17,17 @@ from urllib.parse import urlsplit
 import structlog
 
 from service import settings as settings_file
+from service.cli import judging
 from service.drawing import DrawPolicies, Steward, audit_key
 from service.errors import InvalidInput, LedgerUnavailable
-from service.inspection import Inspection
+from service.inspection import in_force
 from service.monitor import Monitor
+from service.orders import check_defects
 from service.ports import Camera, LedgerReader, Meter
 from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights
 from service.quality.evidence import bets, misses_to_page
 from service.quality.meter import limit_in_steps
-from service.records import ALL, ModelInForce
+from service.records import ALL
 from service.settings import Settings
 from service.thresholds import LineThresholds, WatchedThresholds
 from service.worker import Line, Worker
@@ -108,10 +110,8 @@ def until_signalled(stop: Callable[[], None] | None = None) -> Iterator[Event]:
 
 
 def detector(settings: Settings) -> OnnxDetector:
-    """The model of line.yaml, loaded and warm."""
-    from service.model.detector import OnnxDetector
-
-    return OnnxDetector(settings.model, settings.providers, settings.threads)
+    """The model of line.yaml, admitted, loaded and warm."""
+    return judging.load(settings.model, settings.providers, settings.threads)
 
 
 @contextmanager
@@ -123,19 +123,21 @@ def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
     from service.releases import open_release
 
     thresholds = WatchedThresholds(settings.thresholds)
-    model = detector(settings)
     key = audit_key(settings.audit_key)
+    identity = f"{socket.gethostname()}-{os.getpid()}"
     with closing(open_ledger(settings.ledger, time.time)) as ledger, ExitStack() as opened:
         meter = WorkerMeter(settings.line, registry)
+        judges = opened.enter_context(judging.judges(settings, key, ledger, thresholds, meter, identity))
+        model = judges.active.info
         cameras = [opened.enter_context(closing(camera)) for camera in open_cameras(settings, meter, ledger)]
         releases = [opened.enter_context(closing(open_release(url))) for url in settings.releases]
-        ledger.register(in_force(settings.line, model))
+        ledger.register(in_force(settings.line, model, time.time()))
         yield Worker(
             Line(
                 name=settings.line,
                 cameras=cameras,
-                inspection=Inspection(model, key),
-                policies=DrawPolicies(settings.line, ledger, thresholds, time.time, model.info),
+                judges=judges,
+                policies=DrawPolicies(settings.line, ledger, thresholds, time.time, model),
                 thresholds=thresholds,
                 ledger=ledger,
                 images=FolderImages(settings.images.folder, settings.images.ring),
@@ -145,26 +147,8 @@ def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
                 batch_size=settings.batch.size,
                 batch_wait=settings.batch.wait,
             ),
-            identity=f"{socket.gethostname()}-{os.getpid()}",
+            identity=identity,
         )
-
-
-def in_force(line: str, model: OnnxDetector, since: float | None = None) -> ModelInForce:
-    """What the worker writes into the ledger of the model it runs."""
-    info = model.info
-    return ModelInForce(
-        line=line,
-        digest=info.digest,
-        name=info.name,
-        classes=info.classes,
-        good=info.good,
-        decision_thresholds=info.decision_thresholds,
-        provider=info.provider,
-        role="active",
-        since=time.time() if since is None else since,
-        guesses=info.guesses or (),
-        scores=info.scores,
-    )
 
 
 def open_cameras(settings: Settings, meter: Meter, ledger: SqlLedger) -> list[Camera]:
@@ -339,12 +323,7 @@ def checked(settings: Settings) -> Iterator[str]:
     thresholds = WatchedThresholds(settings.thresholds)
     yield f"thresholds  {settings.thresholds}, version {thresholds().version}"
     info = detector(settings).info
-    unknown = set(thresholds().line(settings.line).defects) - set(info.decision_thresholds)
-    if unknown:
-        raise InvalidInput(
-            f"{settings.thresholds}: lines.{settings.line}.defects.{min(unknown)}: the model knows no such defect; "
-            f"it knows {', '.join(info.decision_thresholds)}"
-        )
+    check_defects(thresholds(), settings.line, info, str(settings.thresholds))
     yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}"
     yield from _pages(thresholds().line(settings.line), sorted(info.decision_thresholds))
     meter = WorkerMeter(settings.line, CollectorRegistry())

@@ -12,6 +12,7 @@ from threading import Event
 from service.cli.demo import MODEL
 from service.drawing import DrawPolicies
 from service.inspection import Inspection
+from service.judges import Judges
 from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger, open_ledger
 from service.model.data import heldout
@@ -61,7 +62,7 @@ def worker(
         line = Line(
             name="a",
             cameras=[camera],
-            inspection=Inspection(detector, b"k" * 32),
+            judges=Judges(Inspection(detector, b"k" * 32)),
             policies=DrawPolicies("a", ledger, lambda: THRESHOLDS, time.time, detector.info),
             thresholds=lambda: THRESHOLDS,
             ledger=ledger,

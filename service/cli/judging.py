@@ -1,0 +1,80 @@
+"""Which model a worker begins with, and how it follows the orders for another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from service.errors import InvalidInput
+from service.inspection import Inspection
+from service.judges import PATIENCE, Judges
+from service.orders import Following, OrderFollower
+from service.ports import Meter, ModelLedger
+from service.records import Role
+from service.settings import Settings
+from service.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    from service.model.detector import OnnxDetector
+
+Admit = Callable[[Path], str | None]
+"""Whether a model file may be loaded at all: None, or why not."""
+
+
+def admit_all(_: Path) -> str | None:
+    """No model has to show anything yet."""
+    return None
+
+
+def load(path: Path, providers: Sequence[str], threads: int | None, admit: Admit = admit_all) -> OnnxDetector:
+    """Admitted, loaded and warm. Raises InvalidInput."""
+    from service.model.detector import OnnxDetector
+
+    why = admit(path)
+    if why is not None:
+        raise InvalidInput(f"{path}: {why}")
+    return OnnxDetector(path, providers, threads)
+
+
+@contextmanager
+def judges(
+    settings: Settings,
+    key: bytes,
+    ledger: ModelLedger,
+    thresholds: Callable[[], Thresholds],
+    meter: Meter,
+    worker: str,
+    admit: Admit = admit_all,
+) -> Iterator[Judges]:
+    """The one to begin with, and a thread beside that follows the orders until the end."""
+    from service.model.shelf import Shelf
+
+    shelf = Shelf(settings.models)
+
+    def ordered(digest: str, role: Role) -> Inspection:
+        threads = (
+            1 if role is Role.SHADOW else settings.threads
+        )  # a shadow takes no more of the line's machine than it must
+        return Inspection(load(shelf.file(digest), settings.providers, threads, admit), key)
+
+    def configured() -> Inspection:
+        model = load(settings.model, settings.providers, settings.threads, admit)
+        shelf.keep(settings.model.read_bytes())  # so that one can come back to it
+        return Inspection(model, key)
+
+    follower = OrderFollower(
+        Following(settings.line, worker, ledger, ordered, thresholds, meter, time.time, settings.batch.size)
+    )
+    ended = Event()
+    begun = follower.begin(configured)
+    thread = Thread(target=follower.follow, args=(ended,), name="model orders", daemon=True)
+    thread.start()
+    try:
+        yield begun
+    finally:
+        ended.set()
+        thread.join(2 * PATIENCE)

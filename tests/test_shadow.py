@@ -1,0 +1,140 @@
+"""A shadow judges the same parts without a say, and nothing that happens to it reaches the line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from service.errors import InvalidInput
+from service.ledger.store import open_ledger
+from service.records import Role, Taken
+from tests.swapping import NEW, OLD, THIRD, Cued, Model, Stage, wait_for
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with closing(open_ledger(f"sqlite:///{tmp_path}/ledger.db", lambda: 2000.0)) as ledger:
+        yield Stage(ledger, tmp_path)
+
+
+def _judged(stage: Stage) -> list[str]:
+    return [row.verdict.part_id for row in stage.ledger.shadow_verdicts_after(0, 10_000)]
+
+
+def test_a_shadow_judges_the_same_parts_without_a_say(stage: Stage) -> None:
+    """From its order to its end it has a verdict on every part, none of which is released; the active model judges on."""
+    follower, judges = stage.start()
+    cues = {
+        40: lambda: (wait_for(lambda: len(stage.outbox.sent) == 40), stage.order(NEW, Role.SHADOW), follower.look()),
+        60: lambda: wait_for(lambda: len(stage.outbox.sent) == 60),  # the queue of a shadow is short on purpose
+        80: lambda: (wait_for(lambda: len(stage.outbox.sent) == 80), stage.order("", Role.NONE), follower.look()),
+    }
+    stage.run(judges, Cued(100, cues))
+    assert set(stage.must_be_whole(100)) == {OLD}
+    rows = [row.verdict for row in stage.ledger.shadow_verdicts_after(0, 1000)]
+    assert [row.part_id for row in rows] == [f"p{number}" for number in range(40, 80)]
+    assert {(row.model, row.line) for row in rows} == {(NEW, "a")}
+    assert [row.flagged for row in rows] == [number % 5 == 0 for number in range(40, 80)]
+    assert rows[0].predicted == "crack" and rows[0].exceedance == pytest.approx(1.8, abs=0.01)
+    assert stage.said == [(Taken.ENDED, "somebody ended it"), (Taken.TAKEN, "")]
+    assert stage.in_force(Role.SHADOW) == [] and stage.in_force() == [OLD]
+
+
+def test_a_part_is_in_the_ledger_before_what_the_shadow_said_of_it(stage: Stage) -> None:
+    """The shadow is offered a part only after its record."""
+    known: list[bool] = []
+    plain = stage.ledger.record_shadow
+
+    def record(rows):  # type: ignore[no-untyped-def]
+        ids = [row.part_id for row in rows]
+        known.append(set(stage.ledger.known(ids)) == set(ids))
+        plain(rows)
+
+    stage.ledger.record_shadow = record  # type: ignore[method-assign]
+    follower, judges = stage.start()
+    stage.order(NEW, Role.SHADOW)
+    follower.look()
+    stage.run(judges, Cued(60, {}))
+    assert judges.shadow is not None
+    judges.shadow.close()
+    assert known and all(known)
+
+
+def test_a_shadow_that_fails_ends_itself_and_never_the_line(stage: Stage) -> None:
+    """The history says why; the line has all of its parts; no shadow is in force any more."""
+
+    def fails(parts: int) -> None:
+        if len(stage.outbox.sent) >= 20:
+            raise ZeroDivisionError("bug")
+
+    stage.models[NEW] = Model(NEW, 6, fails)
+    follower, judges = stage.start()
+    stage.order(NEW, Role.SHADOW)
+    follower.look()
+    assert stage.in_force(Role.SHADOW) == [NEW]
+    shadow = judges.shadow
+    assert shadow is not None
+    stage.run(judges, Cued(100, {60: lambda: wait_for(lambda: shadow.failure)}))
+    follower.look()
+    assert set(stage.must_be_whole(100)) == {OLD}
+    assert stage.said == [(Taken.ENDED, "ZeroDivisionError: bug")]
+    assert judges.shadow is None and stage.in_force(Role.SHADOW) == []
+
+
+def test_a_slow_shadow_misses_parts_and_the_line_does_not_wait(stage: Stage) -> None:
+    """The line comes to its end while the shadow is still at its first batch; what it missed is counted, part by part."""
+    go, slow = Event(), Event()
+    stage.models[NEW] = Model(NEW, 6, lambda parts: slow.is_set() and go.wait(60))
+    follower, judges = stage.start()
+    stage.order(NEW, Role.SHADOW)
+    follower.look()
+    slow.set()
+    stage.run(judges, Cued(200, {}))
+    assert set(stage.must_be_whole(200)) == {OLD} and _judged(stage) == []
+    go.set()
+    assert judges.shadow is not None
+    judges.shadow.close()
+    assert stage.meter.unjudged > 0
+    assert len(_judged(stage)) + stage.meter.unjudged == 200
+
+
+def test_a_shadow_goes_on_after_a_restart_unless_it_was_ended(stage: Stage) -> None:
+    """As if the worker had never been away; one whose file is gone is ended, with the reason."""
+    follower, _ = stage.start()
+    stage.order(NEW, Role.SHADOW)
+    follower.look()
+    follower, judges = stage.start()
+    follower.look()
+    assert judges.shadow is not None and judges.shadow.inspection.info.digest == NEW
+    plain, stage.models[NEW] = stage.models[NEW], InvalidInput("gone")
+    follower, judges = stage.start()
+    follower.look()
+    assert judges.shadow is None and stage.in_force(Role.SHADOW) == []
+    assert stage.said == [(Taken.ENDED, "gone")]
+    stage.models[NEW] = plain
+    follower, judges = stage.start()
+    follower.look()
+    assert judges.shadow is None, "it was ended; a restart does not bring it back"
+
+
+def test_one_shadow_at_a_time_and_never_the_active_model(stage: Stage) -> None:
+    """A second shadow takes the first one's place; what has the say cannot be its own shadow; who gets the say is shadow no more."""
+    stage.models[THIRD] = Model(THIRD, 5)
+    follower, judges = stage.start()
+    for digest in (OLD, NEW, THIRD):
+        stage.order(digest, Role.SHADOW)
+    follower.look()
+    assert stage.in_force(Role.SHADOW) == [THIRD]
+    stage.order(THIRD)
+    follower.look()
+    assert judges.active.info.digest == THIRD and judges.shadow is None and stage.in_force(Role.SHADOW) == []
+    assert stage.said == [
+        (Taken.REFUSED, "it is the model that has the say"),
+        (Taken.ENDED, "another one takes its place"),
+        (Taken.ENDED, "it has the say now"),
+        (Taken.TAKEN, ""),
+    ]
