@@ -24,12 +24,13 @@ log = structlog.get_logger()
 
 LOOK_EVERY = 1.0
 TRIES = 3
-"""So often a worker may die over one order before the next worker refuses it: no model may keep the line down."""
+"""So often a worker may end over one order before the next worker refuses it: no model may keep the line down."""
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
-    """What it takes. load(digest, role): a model of the models folder, verified and admitted; raises InvalidInput."""
+class Orders:
+    """The orders of one line as one worker sees them. load(digest, role): a model of the models folder, verified, admitted and
+    warm; raises InvalidInput."""
 
     line: str
     worker: str
@@ -40,31 +41,63 @@ class Following:
     clock: Clock
     batch_size: int = 16
 
+    def all(self) -> Sequence[RecordedOrder]:
+        return self.ledger.model_orders(self.line)
+
+    def first(self, configured: Callable[[], Inspection]) -> Inspection:
+        """The model to begin with: the newest order that was taken wins over the configured one; where its file has gone or
+        broken, the one before. Raises LedgerUnavailable, and InvalidInput for the configured one."""
+        taken = [one for one in self.all() if one.order.role is Role.ACTIVE and one.outcome is Taken.TAKEN]
+        newest = {one.order.digest: one for one in taken}
+        for digest in ways_back(one.order.digest for one in taken):
+            loaded = self.loaded(newest[digest])
+            if isinstance(loaded, Inspection):
+                log.info("an order wins over the configured model", model=loaded.info.name, digest=digest)
+                return loaded
+            self.answer(newest[digest], Taken.REFUSED, loaded)
+        return configured()
+
+    def loaded(self, recorded: RecordedOrder) -> Inspection | str:
+        """The model, warm; or why it cannot judge here. Memory for a whole batch is taken now, not at the first one.
+
+        What thresholds.yaml asks of models is asked once: a later edit of it must not change the model at a restart.
+        """
+        try:
+            loaded = self.load(recorded.order.digest, recorded.order.role)
+            if recorded.open:
+                check_defects(self.thresholds(), self.line, loaded.info)
+            black = loaded.detector.fit(np.zeros((8, 8, 3), np.uint8))
+            list(loaded.opinions(np.stack([black] * self.batch_size)))
+        except InvalidInput as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base, and none may reach the line
+            return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return loaded
+
+    def take(self, recorded: RecordedOrder, loaded: Inspection) -> None:
+        """In force from now on: one transaction."""
+        model = in_force(self.line, loaded.info, self.clock(), recorded.order.role)
+        self.answer(recorded, Taken.TAKEN, model=model)
+
+    def answer(self, recorded: RecordedOrder, outcome: Taken, why: str = "", model: ModelInForce | None = None) -> None:
+        """Ledger, metric and log say the same. Raises LedgerUnavailable."""
+        order = recorded.order
+        self.ledger.answer_order(ModelAnswer(recorded.sequence, self.line, self.worker, outcome, why), model)
+        if outcome in (Taken.TAKEN, Taken.REFUSED):
+            self.meter.swapped(order.role, outcome)
+        tell = log.error if outcome is Taken.REFUSED else log.info
+        tell("model order", role=order.role, model=order.name, digest=order.digest, outcome=outcome, why=why)
+
 
 class OrderFollower:
-    """One per worker. `begin` first, then `follow` in a thread of its own."""
+    """Does what is ordered while the line runs. One per worker, in a thread of its own."""
 
-    def __init__(self, following: Following) -> None:
-        self._at = following
+    def __init__(self, orders: Orders, judges: Judges) -> None:
+        self._orders = orders
+        self._judges = judges
         self._trying: int | None = None
         self._shadowing: RecordedOrder | None = None
         self._resumed = False
-
-    def begin(self, configured: Callable[[], Inspection]) -> Judges:
-        """The newest order that was taken wins over the configured model; one that cannot be loaded any more falls back."""
-        at = self._at
-        taken = [one for one in at.ledger.model_orders(at.line) if one.outcome is Taken.TAKEN]
-        orders = {one.order.digest: one for one in taken if one.order.role is Role.ACTIVE}
-        for digest in ways_back(one.order.digest for one in taken if one.order.role is Role.ACTIVE):
-            loaded = self._loaded(orders[digest], resumed=True)
-            if isinstance(loaded, Inspection):
-                log.info("an order wins over the configured model", model=loaded.info.name, digest=digest)
-                break
-            self._answer(orders[digest], Taken.REFUSED, loaded)
-        else:
-            loaded = configured()
-        self._judges = Judges(loaded)
-        return self._judges
 
     def follow(self, ended: Event) -> None:
         """Looks every second until `ended`, then lets the shadow finish."""
@@ -72,13 +105,13 @@ class OrderFollower:
             try:
                 self.look()
             except LedgerUnavailable as error:
-                log.warning("model orders not followed", line=self._at.line, why=str(error))
+                log.warning("model orders not followed", line=self._orders.line, why=str(error))
         if self._judges.shadow is not None:
             self._judges.shadow.close()
 
     def look(self) -> None:
         """Does what is ordered and not answered yet, oldest first. Raises LedgerUnavailable: then it is done next time."""
-        orders = self._at.ledger.model_orders(self._at.line)
+        orders = self._orders.all()
         if not self._resumed:
             self._resume(orders)
         shadow = self._judges.shadow
@@ -96,7 +129,7 @@ class OrderFollower:
         )
         if last is not None and (last.order.role, last.outcome) == (Role.SHADOW, Taken.TAKEN):
             self._shadowing = last
-            loaded = self._loaded(last, resumed=True)
+            loaded = self._orders.loaded(last)
             if isinstance(loaded, str):
                 self._end_shadow(loaded)
             else:
@@ -104,40 +137,41 @@ class OrderFollower:
         self._resumed = True
 
     def _obey(self, recorded: RecordedOrder) -> None:
-        order = recorded.order
-        if order.role is Role.NONE:
+        role = recorded.order.role
+        if role is Role.NONE:
             self._end_shadow("somebody ended it")
-            self._answer(recorded, Taken.TAKEN)
+            self._orders.answer(recorded, Taken.TAKEN)
             return
-        if self._trying != recorded.sequence:
-            if len(recorded.answers) >= TRIES:
-                self._answer(recorded, Taken.REFUSED, f"{TRIES} workers ended while they loaded it")
-                return
-            self._answer(recorded, Taken.TRYING)
-            self._trying = recorded.sequence
         loaded = self._loaded(recorded)
         if isinstance(loaded, str):
-            self._answer(recorded, Taken.REFUSED, loaded)
-        elif order.role is Role.ACTIVE:
-            self._activate(recorded, loaded)
+            self._orders.answer(recorded, Taken.REFUSED, loaded)
+        elif role is Role.ACTIVE:
+            self._orders.take(
+                recorded, loaded
+            )  # before it judges: no part bears the name of a model that the ledger lacks
+            self._judges.active = loaded
+            if self._shadowing is not None and self._shadowing.order.digest == loaded.info.digest:
+                self._end_shadow("it has the say now")
         else:
-            self._shadow(recorded, loaded)
+            self._end_shadow("another one takes its place")
+            self._orders.take(recorded, loaded)
+            self._shadowing = recorded
+            self._start_shadow(loaded)
 
-    def _activate(self, recorded: RecordedOrder, loaded: Inspection) -> None:
-        """The ledger first: a part never bears the name of a model that the ledger does not know."""
-        self._answer(recorded, Taken.TAKEN, model=self._in_force(loaded, Role.ACTIVE))
-        self._judges.active = loaded
-        if self._shadowing is not None and self._shadowing.order.digest == loaded.info.digest:
-            self._end_shadow("it has the say now")
-
-    def _shadow(self, recorded: RecordedOrder, loaded: Inspection) -> None:
-        self._end_shadow("another one takes its place")
-        self._answer(recorded, Taken.TAKEN, model=self._in_force(loaded, Role.SHADOW))
-        self._shadowing = recorded
-        self._start_shadow(loaded)
+    def _loaded(self, recorded: RecordedOrder) -> Inspection | str:
+        """The ledger knows that it is being tried before the file is touched."""
+        order = recorded.order
+        if order.role is Role.SHADOW and order.digest == self._judges.active.info.digest:
+            return "it is the model that has the say"
+        if self._trying != recorded.sequence:
+            if len(recorded.answers) >= TRIES:
+                return f"{TRIES} workers ended while they loaded it"
+            self._orders.answer(recorded, Taken.TRYING)
+            self._trying = recorded.sequence
+        return self._orders.loaded(recorded)
 
     def _start_shadow(self, loaded: Inspection) -> None:
-        self._judges.shadow = Shadow(loaded, self._at.ledger, self._at.meter)
+        self._judges.shadow = Shadow(loaded, self._orders.ledger, self._orders.meter)
 
     def _end_shadow(self, why: str) -> None:
         """What it was offered is written before the ledger says that it is gone."""
@@ -146,50 +180,10 @@ class OrderFollower:
         shadow, self._judges.shadow = self._judges.shadow, None
         if shadow is not None:
             shadow.close()
-        gone = ModelInForce(self._at.line, "", "", (), "", {}, "", Role.SHADOW, self._at.clock())
-        self._answer(self._shadowing, Taken.ENDED, why, gone)
+        at = self._orders
+        gone = ModelInForce(at.line, "", "", (), "", {}, "", Role.SHADOW, at.clock())
+        at.answer(self._shadowing, Taken.ENDED, why, gone)
         self._shadowing = None
-
-    def _loaded(self, recorded: RecordedOrder, resumed: bool = False) -> Inspection | str:
-        """The model, warm; or why it cannot judge here. Memory for a whole batch is taken now, not at the first one.
-
-        resumed: it has judged before; what thresholds.yaml asks of models was asked then.
-        """
-        order = recorded.order
-        if order.role is Role.SHADOW and order.digest == self._judges.active.info.digest:
-            return "it is the model that has the say"
-        try:
-            loaded = self._at.load(order.digest, order.role)
-            if not resumed:
-                check_defects(self._at.thresholds(), self._at.line, loaded.info)
-            black = loaded.detector.fit(np.zeros((8, 8, 3), np.uint8))
-            list(loaded.opinions(np.stack([black] * self._at.batch_size)))
-        except InvalidInput as error:
-            return str(error)
-        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base, and none may reach the line
-            return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        return loaded
-
-    def _in_force(self, loaded: Inspection, role: Role) -> ModelInForce:
-        return in_force(self._at.line, loaded.info, self._at.clock(), role)
-
-    def _answer(
-        self, recorded: RecordedOrder, outcome: Taken, why: str = "", model: ModelInForce | None = None
-    ) -> None:
-        at, order = self._at, recorded.order
-        at.ledger.answer_order(ModelAnswer(recorded.sequence, at.line, at.worker, outcome, why), model)
-        if outcome in (Taken.TAKEN, Taken.REFUSED):
-            at.meter.swapped(order.role, outcome)
-        tell = log.error if outcome is Taken.REFUSED else log.info
-        tell(
-            "model order",
-            line=at.line,
-            role=order.role,
-            model=order.name,
-            digest=order.digest,
-            outcome=outcome,
-            why=why,
-        )
 
 
 def check_defects(thresholds: Thresholds, line: str, info: DetectorInfo, file: str = "thresholds.yaml") -> None:

@@ -17,7 +17,7 @@ from service.inspection import Inspection, in_force
 from service.judges import Judges
 from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger
-from service.orders import Following, OrderFollower
+from service.orders import OrderFollower, Orders
 from service.ports import ModelLedger
 from service.records import Frame, Image, ModelOrder, RecordedOrder, Role, Verdict
 from service.thresholds import parse
@@ -93,21 +93,11 @@ class Stage:
 
     def start(self, ledger: ModelLedger | None = None) -> tuple[OrderFollower, Judges]:
         """As a worker that has just started, with OLD in its line.yaml."""
-        follower = OrderFollower(
-            Following(
-                LINE,
-                "w1",
-                ledger or self.ledger,
-                self.load,
-                lambda: parse(self.thresholds),
-                self.meter,
-                lambda: 2000.0,
-                4,
-            )
-        )
-        judges = follower.begin(lambda: self.load(OLD))
+        rules = parse(self.thresholds)
+        orders = Orders(LINE, "w1", ledger or self.ledger, self.load, lambda: rules, self.meter, lambda: 2000.0, 4)
+        judges = Judges(orders.first(lambda: self.load(OLD)))
         self.ledger.register(in_force(LINE, judges.active.info, 2000.0))
-        return follower, judges
+        return OrderFollower(orders, judges), judges
 
     def order(self, digest: str, role: Role = Role.ACTIVE) -> None:
         self.ledger.order_model(ModelOrder(LINE, role, digest, digest[:4], "eva"))

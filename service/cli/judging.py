@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from service.errors import InvalidInput
 from service.inspection import Inspection
 from service.judges import PATIENCE, Judges
-from service.orders import Following, OrderFollower
+from service.orders import OrderFollower, Orders
 from service.ports import Meter, ModelLedger
 from service.records import Role
 from service.settings import Settings
@@ -66,11 +66,9 @@ def judges(
         shelf.keep(settings.model.read_bytes())  # so that one can come back to it
         return Inspection(model, key)
 
-    follower = OrderFollower(
-        Following(settings.line, worker, ledger, ordered, thresholds, meter, time.time, settings.batch.size)
-    )
-    ended = Event()
-    begun = follower.begin(configured)
+    orders = Orders(settings.line, worker, ledger, ordered, thresholds, meter, time.time, settings.batch.size)
+    begun, ended = Judges(orders.first(configured)), Event()
+    follower = OrderFollower(orders, begun)
     thread = Thread(target=follower.follow, args=(ended,), name="model orders", daemon=True)
     thread.start()
     try:
