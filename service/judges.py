@@ -58,7 +58,7 @@ class Shadow:
 
     def offer(self, frames: Sequence[Frame]) -> None:
         """Never waits: what there is no room for is counted."""
-        if self.failure:
+        if self.failure or self._closing.is_set():
             return
         try:
             self._queue.put_nowait(frames)

@@ -47,14 +47,12 @@ class Orders:
     def first(self, configured: Callable[[], Inspection]) -> Inspection:
         """The model to begin with: the newest order that was taken wins over the configured one; where its file has gone or
         broken, the one before. Raises LedgerUnavailable, and InvalidInput for the configured one."""
-        taken = [one for one in self.all() if one.order.role is Role.ACTIVE and one.outcome is Taken.TAKEN]
-        newest = {one.order.digest: one for one in taken}
-        for digest in ways_back(one.order.digest for one in taken):
-            loaded = self.loaded(newest[digest])
+        for recorded in standing(self.all()):
+            loaded = self.loaded(recorded)
             if isinstance(loaded, Inspection):
-                log.info("an order wins over the configured model", model=loaded.info.name, digest=digest)
+                log.info("an order wins over the configured model", model=loaded.info.name, digest=loaded.info.digest)
                 return loaded
-            self.answer(newest[digest], Taken.REFUSED, loaded)
+            self.answer(recorded, Taken.REFUSED, loaded)
         return configured()
 
     def loaded(self, recorded: RecordedOrder) -> Inspection | str:
@@ -114,12 +112,14 @@ class OrderFollower:
         orders = self._orders.all()
         if not self._resumed:
             self._resume(orders)
-        shadow = self._judges.shadow
-        if shadow is not None and shadow.failure:
-            self._end_shadow(shadow.failure)
         for recorded in orders:
             if recorded.open:
                 self._obey(recorded)
+        shadow = self._judges.shadow
+        if shadow is not None and shadow.failure:
+            self._end_shadow(shadow.failure)
+        elif shadow is not None and shadow.inspection.info.digest == self._judges.active.info.digest:
+            self._end_shadow("it has the say now")
 
     def _resume(self, orders: Sequence[RecordedOrder]) -> None:
         """A shadow that was in force when the last worker ended goes on."""
@@ -150,8 +150,6 @@ class OrderFollower:
                 recorded, loaded
             )  # before it judges: no part bears the name of a model that the ledger lacks
             self._judges.active = loaded
-            if self._shadowing is not None and self._shadowing.order.digest == loaded.info.digest:
-                self._end_shadow("it has the say now")
         else:
             self._end_shadow("another one takes its place")
             self._orders.take(recorded, loaded)
@@ -177,13 +175,12 @@ class OrderFollower:
         """What it was offered is written before the ledger says that it is gone."""
         if self._shadowing is None:
             return
-        shadow, self._judges.shadow = self._judges.shadow, None
-        if shadow is not None:
-            shadow.close()
+        if self._judges.shadow is not None:
+            self._judges.shadow.close()
         at = self._orders
         gone = ModelInForce(at.line, "", "", (), "", {}, "", Role.SHADOW, at.clock())
         at.answer(self._shadowing, Taken.ENDED, why, gone)
-        self._shadowing = None
+        self._judges.shadow = self._shadowing = None
 
 
 def check_defects(thresholds: Thresholds, line: str, info: DetectorInfo, file: str = "thresholds.yaml") -> None:
@@ -194,6 +191,13 @@ def check_defects(thresholds: Thresholds, line: str, info: DetectorInfo, file: s
             f"{file}: lines.{line}.defects.{min(unknown)}: the model knows no such defect; "
             f"it knows {', '.join(info.decision_thresholds)}"
         )
+
+
+def standing(orders: Iterable[RecordedOrder]) -> list[RecordedOrder]:
+    """The orders that say which model a worker begins with, the first choice first."""
+    taken = [one for one in orders if one.order.role is Role.ACTIVE and one.outcome is Taken.TAKEN]
+    newest = {one.order.digest: one for one in taken}
+    return [newest[digest] for digest in ways_back(one.order.digest for one in taken)]
 
 
 def ways_back(history: Iterable[str]) -> list[str]:

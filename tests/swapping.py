@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.drawing import DrawPolicies
-from service.errors import InvalidInput
+from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection, in_force
 from service.judges import Judges
 from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger
 from service.orders import OrderFollower, Orders
 from service.ports import ModelLedger
-from service.records import Frame, Image, ModelOrder, RecordedOrder, Role, Verdict
+from service.records import Frame, Image, ModelAnswer, ModelInForce, ModelOrder, RecordedOrder, Role, Taken, Verdict
 from service.thresholds import parse
 from service.worker import Line, Worker
 from tests.line import INFO, LINE, Brightness, Counts, Playlist, picture
@@ -57,6 +57,21 @@ class Outbox:
 
     def close(self) -> None:
         pass
+
+
+class Full:
+    """A ledger that cannot write answers of one kind."""
+
+    def __init__(self, ledger: SqlLedger, refuses: Taken | None = None) -> None:
+        self.refuses = refuses
+        self._ledger = ledger
+        self.order_model, self.record_shadow = ledger.order_model, ledger.record_shadow
+        self.model_orders = ledger.model_orders
+
+    def answer_order(self, answer: ModelAnswer, model: ModelInForce | None = None) -> None:
+        if answer.outcome is self.refuses:
+            raise LedgerUnavailable("disk full")
+        self._ledger.answer_order(answer, model)
 
 
 class Cued(Playlist):

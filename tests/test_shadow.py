@@ -9,10 +9,10 @@ from threading import Event
 
 import pytest
 
-from service.errors import InvalidInput
+from service.errors import InvalidInput, LedgerUnavailable
 from service.ledger.store import open_ledger
 from service.records import Role, Taken
-from tests.swapping import NEW, OLD, THIRD, Cued, Model, Stage, wait_for
+from tests.swapping import NEW, OLD, THIRD, Cued, Full, Model, Stage, wait_for
 
 
 @pytest.fixture
@@ -119,6 +119,23 @@ def test_a_shadow_goes_on_after_a_restart_unless_it_was_ended(stage: Stage) -> N
     follower, judges = stage.start()
     follower.look()
     assert judges.shadow is None, "it was ended; a restart does not bring it back"
+
+
+def test_the_end_of_a_shadow_is_told_as_soon_as_the_ledger_can_write(stage: Stage) -> None:
+    """A ledger that is full just then forgets nothing."""
+    stage.models[THIRD] = Model(THIRD, 5)
+    follower, judges = stage.start(full := Full(stage.ledger))
+    stage.order(NEW, Role.SHADOW)
+    follower.look()
+    stage.order(NEW)
+    full.refuses = Taken.ENDED
+    with pytest.raises(LedgerUnavailable):
+        follower.look()
+    assert judges.active.info.digest == NEW and stage.in_force(Role.SHADOW) == [NEW]
+    full.refuses = None
+    follower.look()
+    assert judges.shadow is None and stage.in_force(Role.SHADOW) == []
+    assert stage.said == [(Taken.ENDED, "it has the say now"), (Taken.TAKEN, "")]
 
 
 def test_one_shadow_at_a_time_and_never_the_active_model(stage: Stage) -> None:

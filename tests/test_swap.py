@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
@@ -14,11 +14,11 @@ import pytest
 from service.drawing import DrawPolicies
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection
-from service.ledger.store import SqlLedger, open_ledger
+from service.ledger.store import open_ledger
 from service.orders import TRIES, ways_back
-from service.records import ModelAnswer, ModelInForce, RecordedOrder, Role, Taken
+from service.records import ModelAnswer, Role, Taken
 from tests.line import INFO, LINE
-from tests.swapping import NEW, OLD, THIRD, THRESHOLDS, Cued, Model, Stage, beside, wait_for
+from tests.swapping import NEW, OLD, THIRD, THRESHOLDS, Cued, Full, Model, Stage, beside, wait_for
 
 
 @pytest.fixture
@@ -151,31 +151,15 @@ def test_an_order_that_nobody_finished_is_tried_again_but_not_for_ever(stage: St
     assert judges.active.info.digest == NEW and len(stage.loads) == loads
 
 
-class Full:
-    """A ledger that cannot write the next `times` answers after the first."""
-
-    def __init__(self, ledger: SqlLedger, times: int) -> None:
-        self.order_model, self.record_shadow = ledger.order_model, ledger.record_shadow
-        self._ledger, self._times = ledger, times
-
-    def model_orders(self, line: str) -> Sequence[RecordedOrder]:
-        return self._ledger.model_orders(line)
-
-    def answer_order(self, answer: ModelAnswer, model: ModelInForce | None = None) -> None:
-        if answer.outcome is Taken.TAKEN and self._times:
-            self._times -= 1
-            raise LedgerUnavailable("disk full")
-        self._ledger.answer_order(answer, model)
-
-
 def test_a_model_that_the_ledger_cannot_take_down_does_not_judge(stage: Stage) -> None:
     """The order stands and is carried out as soon as the ledger can write; these tries are not held against the model."""
-    follower, judges = stage.start(Full(stage.ledger, TRIES + 1))
+    follower, judges = stage.start(full := Full(stage.ledger, Taken.TAKEN))
     stage.order(NEW)
     for _ in range(TRIES + 1):
         with pytest.raises(LedgerUnavailable):
             follower.look()
         assert judges.active.info.digest == OLD
+    full.refuses = None
     follower.look()
     assert judges.active.info.digest == NEW and stage.in_force() == [NEW]
     assert [answer.outcome for answer in stage.orders[0].answers] == [Taken.TRYING, Taken.TAKEN]

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from service.ledger.store import SqlLedger
-    from service.model.detector import OnnxDetector
 
 
 def settings(path: Path) -> Settings:
@@ -107,11 +106,6 @@ def until_signalled(stop: Callable[[], None] | None = None) -> Iterator[Event]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
-
-
-def detector(settings: Settings) -> OnnxDetector:
-    """The model of line.yaml, admitted, loaded and warm."""
-    return judging.load(settings.model, settings.providers, settings.threads)
 
 
 @contextmanager
@@ -239,7 +233,7 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
                 images=FolderImages(settings.images.folder, settings.images.ring),
                 monitor=watcher,
                 threshold=lambda line, defect, kinds: thresholds().line(line).row(defect, kinds).recall.page,
-                heatmap=heatmaps(settings),
+                heatmap=judging.heatmaps(settings),
                 metrics=lambda: generate_latest(registry),
                 clock=time.time,
                 meter=StationMetrics(registry),
@@ -268,23 +262,6 @@ def _stewarding(watcher: Monitor, steward: Steward) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-def heatmaps(settings: Settings) -> Callable[[bytes], bytes | None]:
-    """Draws where the model of line.yaml looks; it is loaded when somebody first asks, on the CPU and one thread."""
-    from functools import cache
-
-    from service.images import decode, encode
-    from service.model.detector import CPU, OnnxDetector, overlaid
-
-    loaded = cache(lambda: OnnxDetector(settings.model, (CPU,), 1))
-
-    def heatmap(picture: bytes) -> bytes | None:
-        image = decode(picture)
-        found = loaded().heatmap(image)
-        return None if found is None else encode(overlaid(image, found))
-
-    return heatmap
 
 
 def _pages(rule: LineThresholds, defects: Sequence[str]) -> Iterator[str]:
@@ -322,9 +299,11 @@ def checked(settings: Settings) -> Iterator[str]:
 
     thresholds = WatchedThresholds(settings.thresholds)
     yield f"thresholds  {settings.thresholds}, version {thresholds().version}"
-    info = detector(settings).info
+    model, ordered = judging.would_begin(settings)
+    info = model.info
     check_defects(thresholds(), settings.line, info, str(settings.thresholds))
-    yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}"
+    why = ", by an order, not `model` of line.yaml" if ordered else ""
+    yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}{why}"
     yield from _pages(thresholds().line(settings.line), sorted(info.decision_thresholds))
     meter = WorkerMeter(settings.line, CollectorRegistry())
     for name, url in settings.cameras.items():

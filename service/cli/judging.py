@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 from service.errors import InvalidInput
 from service.inspection import Inspection
 from service.judges import PATIENCE, Judges
-from service.orders import OrderFollower, Orders
+from service.orders import OrderFollower, Orders, standing
 from service.ports import Meter, ModelLedger
-from service.records import Role
+from service.records import RecordedOrder, Role
 from service.settings import Settings
 from service.thresholds import Thresholds
 
@@ -76,3 +77,42 @@ def judges(
     finally:
         ended.set()
         thread.join(2 * PATIENCE)
+
+
+def heatmaps(settings: Settings) -> Callable[[bytes, str], bytes | None]:
+    """Draws where a model of the models folder looks; it is loaded when somebody first asks, on the CPU and one thread."""
+    from service.images import decode, encode
+    from service.model.detector import CPU, overlaid
+    from service.model.shelf import Shelf
+
+    shelf = Shelf(settings.models)
+    loaded = lru_cache(maxsize=2)(lambda digest: load(shelf.file(digest), (CPU,), 1))
+
+    def heatmap(picture: bytes, digest: str) -> bytes | None:
+        image = decode(picture)
+        try:
+            found = loaded(digest).heatmap(image)
+        except InvalidInput:  # of another machine, or gone
+            return None
+        return None if found is None else encode(overlaid(image, found))
+
+    return heatmap
+
+
+def would_begin(settings: Settings) -> tuple[OnnxDetector, bool]:
+    """The model that a worker would begin with now, and whether an order wins over line.yaml. Writes nothing.
+
+    Raises InvalidInput, also for a ledger that cannot be read.
+    """
+    from service.ledger.sqlite import NotYet
+    from service.ledger.store import open_ledger
+    from service.model.shelf import Shelf
+
+    orders: Sequence[RecordedOrder] = ()
+    with suppress(NotYet), closing(open_ledger(settings.ledger, time.time, read_only=True)) as ledger:
+        orders = ledger.model_orders(settings.line)
+    for recorded in standing(orders):
+        with suppress(InvalidInput):
+            file = Shelf(settings.models).file(recorded.order.digest)
+            return load(file, settings.providers, settings.threads), True
+    return load(settings.model, settings.providers, settings.threads), False

@@ -6,7 +6,7 @@ import getpass
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ import typer
 
 from service.cli import building
 from service.cli.running import DEFAULT, Config
-from service.errors import InvalidInput
+from service.errors import InvalidInput, LedgerUnavailable
 from service.orders import ways_back
 from service.records import ModelOrder, RecordedOrder, Role, Taken
 from service.settings import Settings
@@ -139,7 +139,8 @@ def _order(settings: Settings, order: ModelOrder, wait: float) -> None:
         recorded = ledger.order_model(order)
         while recorded.open and time.monotonic() < until:
             time.sleep(ASK_EVERY)
-            recorded = next(one for one in ledger.model_orders(order.line) if one.sequence == recorded.sequence)
+            with suppress(LedgerUnavailable):  # the order stands, whatever can be read of it
+                recorded = next(one for one in ledger.model_orders(order.line) if one.sequence == recorded.sequence)
     if recorded.open:
         typer.echo(
             f"{_sentence(recorded)}; nobody answered in {wait:g} s. Does the worker run? The order stands", err=True

@@ -42,6 +42,12 @@ class Home:
         command = [sys.executable, "-m", "service.cli", "models", *words, "--config", str(self.folder / "line.yaml")]
         return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
+    def check(self) -> str:
+        """What `redrabbit check` says of the model."""
+        command = [sys.executable, "-m", "service.cli", "check", "--config", str(self.folder / "line.yaml")]
+        output = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
+        return next(line for line in output.splitlines() if line.startswith("model "))
+
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[str]]:
         """Ends with SIGTERM, unless it is gone by then."""
@@ -164,7 +170,9 @@ def test_a_model_whose_file_is_gone_after_a_restart(home: Home, damage: Callable
     """Missing or cut off: the model before it judges, and the history says why."""
     with home.worker():
         _must(home.models("activate", home.file("two.onnx", TWO)), 0, "taken")
+    assert "two" in (said := home.check()) and "by an order" in said
     damage(home.folder / f"var/models/{DIGEST['two']}.onnx")
+    assert "one" in (said := home.check()) and "by an order" not in said
     with home.worker():
         until(lambda: home.last() == "one", "the model before")
         listed = home.models("list").stdout
