@@ -146,9 +146,8 @@ class OrderFollower:
         if isinstance(loaded, str):
             self._orders.answer(recorded, Taken.REFUSED, loaded)
         elif role is Role.ACTIVE:
-            self._orders.take(
-                recorded, loaded
-            )  # before it judges: no part bears the name of a model that the ledger lacks
+            # The ledger first: no part may bear the name of a model that it does not know.
+            self._orders.take(recorded, loaded)
             self._judges.active = loaded
         else:
             self._end_shadow("another one takes its place")

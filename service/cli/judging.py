@@ -57,9 +57,7 @@ def judges(
     shelf = Shelf(settings.models)
 
     def ordered(digest: str, role: Role) -> Inspection:
-        threads = (
-            1 if role is Role.SHADOW else settings.threads
-        )  # a shadow takes no more of the line's machine than it must
+        threads = 1 if role is Role.SHADOW else settings.threads  # the line's machine is the line's
         return Inspection(load(shelf.file(digest), settings.providers, threads, admit), key)
 
     def configured() -> Inspection:
