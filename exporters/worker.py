@@ -37,8 +37,21 @@ class WorkerMeter:
             ("line",),
             registry=registry,
         )
+        self._swaps = Counter(
+            "redrabbit_model_swaps_total",
+            "Orders for another model that were answered; outcome is taken or refused.",
+            ("line", "role", "outcome"),
+            registry=registry,
+        )
+        self._shadow_dropped = Counter(
+            "redrabbit_shadow_dropped_total",
+            "Parts that the shadow did not judge because it could not keep up.",
+            ("line",),
+            registry=registry,
+        )
 
         self.ledger_up(True)  # a worker without its ledger does not start
+        self.shadow_dropped(0)
 
     def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
         series = self._seconds.labels(self._line, stage)
@@ -56,3 +69,9 @@ class WorkerMeter:
 
     def ledger_up(self, up: bool) -> None:
         self._ledger_up.labels(self._line).set(up)
+
+    def swapped(self, role: str, outcome: str) -> None:
+        self._swaps.labels(self._line, role, outcome).inc()
+
+    def shadow_dropped(self, parts: int) -> None:
+        self._shadow_dropped.labels(self._line).inc(parts)

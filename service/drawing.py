@@ -31,27 +31,34 @@ class DrawPolicies:
         self._ledger = ledger
         self._thresholds = thresholds
         self._clock = clock
-        self._guesses = info.guesses or DEFAULT_GUESSES
+        self._model = info
+        self._anew = False
         self._newest: DrawPolicy | None = None
         self._read_at = -inf
         self._asked: float | None = None
 
+    def follow(self, info: DetectorInfo) -> None:
+        """Says which model judges now. Another one begins with the draw that its own guesses ask for."""
+        self._anew |= info.digest != self._model.digest
+        self._model = info
+
     def current(self) -> DrawPolicy:
         """The policy to draw under now. While the ledger cannot be read, the one known last."""
         budget, now = self._thresholds().line(self._line).audit.budget, self._clock()
-        if self._newest is None or abs(now - self._read_at) >= READ_EVERY:
-            try:
+        try:
+            if self._newest is None or abs(now - self._read_at) >= READ_EVERY:
                 self._newest, self._read_at = self._ledger.draw_policy(self._line), now
-            except LedgerUnavailable:
-                if self._newest is None:
-                    raise
-        if self._newest is None or (
-            budget != self._asked and self._newest.budget != surged(budget, self._newest.surge)
-        ):
-            spread = tuple(weights(budget, DEFAULT_SHARES, self._guesses))
-            self._newest = self._ledger.set_draw_policy(DrawPolicy(0, self._line, now, spread, budget))
-        self._asked = budget
+            if self._newest is None or self._anew or self._asks_for_another(budget, self._newest):
+                spread = tuple(weights(budget, DEFAULT_SHARES, self._model.guesses or DEFAULT_GUESSES))
+                self._newest = self._ledger.set_draw_policy(DrawPolicy(0, self._line, now, spread, budget))
+            self._asked, self._anew = budget, False
+        except LedgerUnavailable:
+            if self._newest is None:
+                raise
         return self._newest
+
+    def _asks_for_another(self, budget: float, newest: DrawPolicy) -> bool:
+        return budget != self._asked and newest.budget != surged(budget, newest.surge)
 
 
 class Steward:

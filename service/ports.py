@@ -20,9 +20,14 @@ from service.records import (
     Heartbeat,
     Image,
     Label,
+    ModelAnswer,
     ModelInForce,
+    ModelOrder,
     RecordedLabel,
+    RecordedOrder,
+    RecordedShadow,
     RecordedVerdict,
+    ShadowVerdict,
     Verdict,
 )
 
@@ -110,6 +115,14 @@ class Meter(Protocol):
 
     def ledger_up(self, up: bool) -> None: ...
 
+    def swapped(self, role: str, outcome: str) -> None:
+        """A worker has answered a model order. role: active, shadow or none; outcome: taken or refused."""
+        ...
+
+    def shadow_dropped(self, parts: int) -> None:
+        """Parts that the shadow has not judged because it could not keep up."""
+        ...
+
 
 class PolicyLedger(Protocol):
     """Where draw policies are kept."""
@@ -136,6 +149,24 @@ class PartLedger(PolicyLedger, Protocol):
         ...
 
     def beat(self, heartbeat: Heartbeat) -> None: ...
+
+
+class ModelLedger(Protocol):
+    """Which models a line shall have, and what became of that. Durable when a call returns."""
+
+    def order_model(self, order: ModelOrder) -> RecordedOrder: ...
+
+    def model_orders(self, line: str) -> Sequence[RecordedOrder]:
+        """All orders of the line by sequence, with their answers, as of one moment."""
+        ...
+
+    def answer_order(self, answer: ModelAnswer, model: ModelInForce | None = None) -> None:
+        """Together with the registration of the model that is in force by it, both or none."""
+        ...
+
+    def record_shadow(self, verdicts: Sequence[ShadowVerdict]) -> None:
+        """All or none. A part that this model has judged already is not recorded again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +219,14 @@ class LedgerReader(Protocol):
 
     def labels(self, part_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedLabel]]:
         """All label rows of each part, by sequence."""
+        ...
+
+    def shadow_verdicts_after(self, sequence: int, limit: int) -> Sequence[RecordedShadow]:
+        """What shadows said, with a larger sequence, ascending: a row always comes after its part's own record."""
+        ...
+
+    def model_history(self, line: str) -> Sequence[ModelInForce]:
+        """Every model that was ever registered for the line, in whatever role, in order."""
         ...
 
     def draw_policies(self, line: str) -> Sequence[DrawPolicy]:

@@ -139,7 +139,8 @@ class RecordedLabel:
 
 @dataclass(frozen=True, slots=True)
 class ModelInForce:
-    """A model as a line's worker registered it. classes in the order of the scores; good is one of them.
+    """A model as a line's worker registered it. classes in the order of the scores; good is one of them. Without digest: since
+    then no model of this role is in force.
 
     guesses: miss probability per score band, () when not known. scores: validation pictures of each class, counted per bin of
     P(defective) (quality.expected), {} when not known.
@@ -160,6 +161,93 @@ class ModelInForce:
     @property
     def defects(self) -> tuple[str, ...]:
         return tuple(name for name in self.classes if name != self.good)
+
+
+class Role(StrEnum):
+    """What a model order asks of a model: to judge, to judge beside without a say; NONE ends the shadow."""
+
+    ACTIVE = "active"
+    SHADOW = "shadow"
+    NONE = "none"
+
+
+class Taken(StrEnum):
+    """What a worker answers to a model order. TRYING is said before the file is touched: it may take the worker down. ENDED: a
+    shadow that was taken judges no more."""
+
+    TRYING = "trying"
+    TAKEN = "taken"
+    REFUSED = "refused"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOrder:
+    """Somebody wants another model on the line. digest: of the file in the models folder, "" to end the shadow."""
+
+    line: str
+    role: Role
+    digest: str
+    name: str
+    by: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """What a worker did with the order of this sequence, and why not. The newest answer to an order counts."""
+
+    order: int
+    line: str
+    worker: str
+    outcome: Taken
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedOrder:
+    """An order as the ledger holds it, with all that was answered to it, oldest first."""
+
+    sequence: int
+    recorded_at: float
+    order: ModelOrder
+    answers: tuple[ModelAnswer, ...] = ()
+
+    @property
+    def outcome(self) -> Taken | None:
+        """None while nobody has answered."""
+        return self.answers[-1].outcome if self.answers else None
+
+    @property
+    def open(self) -> bool:
+        """Whether a worker has still to say what became of it."""
+        return self.outcome in (None, Taken.TRYING)
+
+    @property
+    def why(self) -> str:
+        return self.answers[-1].why if self.answers else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowVerdict:
+    """What a shadow would have said of a part that the line has recorded; fields as in Verdict. It is never released."""
+
+    part_id: str
+    line: str
+    model: str
+    scores: tuple[float, ...]
+    exceedance: float
+    predicted: str
+    flagged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedShadow:
+    """A shadow's verdict as the ledger holds it; sequence grows with every row."""
+
+    sequence: int
+    recorded_at: float
+    verdict: ShadowVerdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class Settings(_Section):
     ledger: str = "sqlite:///var/redrabbit.db"
     thresholds: Path = Path("thresholds.yaml")
     audit_key: Path = Path("var/audit.key")
+    models: Path = Path("var/models")
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("CPUExecutionProvider",)
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     images: Images = Images()
@@ -124,7 +125,9 @@ def _override(content: dict[str, Any], name: str, text: str) -> None:
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
     images = settings.images.model_copy(update={"folder": folder / settings.images.folder})
-    update: dict[str, Any] = {key: folder / getattr(settings, key) for key in ("model", "thresholds", "audit_key")}
+    update: dict[str, Any] = {
+        key: folder / getattr(settings, key) for key in ("model", "models", "thresholds", "audit_key")
+    }
     ledger = settings.ledger
     if ledger.startswith("sqlite:///") and not ledger.startswith("sqlite:////"):
         ledger = f"sqlite:///{quote(str(folder / ledger.removeprefix('sqlite:///')))}"

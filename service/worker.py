@@ -23,6 +23,7 @@ from service.drawing import DrawPolicies
 from service.errors import BadImage, LedgerUnavailable
 from service.images import decode, encode
 from service.inspection import Inspection
+from service.judges import Judges
 from service.ports import Camera, Clock, ImageStore, Meter, PartLedger, Release
 from service.records import Frame, Heartbeat, Image, Outcome, Verdict
 from service.thresholds import Thresholds
@@ -35,6 +36,9 @@ GIVE_UP_AFTER = 10.0
 BATCHES_AHEAD = 2
 
 Fitted = NDArray[np.uint8]
+Fitting = tuple[Inspection, list[tuple["_Seen", Future[Fitted]]]]
+"""A batch is fitted for one model and judged by it, whatever is in force meanwhile."""
+
 T = TypeVar("T")
 
 
@@ -44,7 +48,7 @@ class Line:
 
     name: str
     cameras: Sequence[Camera]
-    inspection: Inspection
+    judges: Judges
     policies: DrawPolicies
     thresholds: Callable[[], Thresholds]
     ledger: PartLedger
@@ -75,7 +79,7 @@ class Worker:
         self._stopping = Event()
         self._failure: BaseException | None = None
         self._frames: Queue[_Seen | None] = Queue(maxsize=line.batch_size * BATCHES_AHEAD)
-        self._decoding: Queue[list[tuple[_Seen, Future[Fitted]]] | None] = Queue(maxsize=BATCHES_AHEAD)
+        self._decoding: Queue[Fitting | None] = Queue(maxsize=BATCHES_AHEAD)
         self._judged: Queue[list[tuple[_Seen, Verdict]] | None] = Queue(maxsize=BATCHES_AHEAD)
 
     def stop(self) -> None:
@@ -160,18 +164,21 @@ class Worker:
                     more = False
                     break
                 batch.append(seen)
-            self._put(self._decoding, [(seen, pool.submit(self._fit, seen.frame.content)) for seen in batch])
+            inspection = self._line.judges.active
+            fitting = [(seen, pool.submit(self._fit, inspection, seen.frame.content)) for seen in batch]
+            self._put(self._decoding, (inspection, fitting))
         self._put(self._decoding, None)
 
-    def _fit(self, content: bytes | Image) -> Fitted:
+    def _fit(self, inspection: Inspection, content: bytes | Image) -> Fitted:
         before = time.monotonic()
         image = decode(content) if isinstance(content, bytes) else content
-        fitted = self._line.inspection.detector.fit(image)
+        fitted = inspection.detector.fit(image)
         self._line.meter.observe("decode", time.monotonic() - before)
         return fitted
 
     def _judge(self) -> None:
-        while (batch := self._get(self._decoding)) is not None:
+        while (fitting := self._get(self._decoding)) is not None:
+            inspection, batch = fitting
             seen, fitted = [], []
             for one, future in batch:
                 try:
@@ -181,11 +188,12 @@ class Worker:
                     self._refuse(one, fault)
             if not seen:
                 continue
+            self._line.policies.follow(inspection.info)
             policy = self._line.policies.current()
             before = time.monotonic()
             frames = [one.frame for one in seen]
             version = self._line.thresholds().version
-            verdicts = self._line.inspection.verdicts(frames, np.stack(fitted), policy, version)
+            verdicts = inspection.verdicts(frames, np.stack(fitted), policy, version)
             self._line.meter.observe("infer", (time.monotonic() - before) / len(seen), len(seen))
             self._put(self._judged, list(zip(seen, verdicts, strict=True)))
         self._put(self._judged, None)
@@ -209,6 +217,7 @@ class Worker:
                 seen.camera.released(seen.frame, verdict)
                 self._line.meter.observe("total", time.monotonic() - seen.arrived)
             self._line.meter.observe("release", (time.monotonic() - after) / len(batch), len(batch))
+            self._line.judges.offer([seen.frame for seen, _ in batch])
 
     def _until_recorded(self, batch: list[tuple[_Seen, Verdict]]) -> Sequence[Verdict] | None:
         """Tries until the ledger takes the batch; while stopping only so long. None: not recorded, so not released."""

@@ -76,6 +76,8 @@ class Counts:
         self.drops: Counter[str] = Counter()
         self.stages: Counter[str] = Counter()
         self.ledger: list[bool] = []
+        self.swaps: Counter[tuple[str, str]] = Counter()
+        self.unjudged = 0
 
     def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
         self.stages[stage] += parts
@@ -92,3 +94,9 @@ class Counts:
     def ledger_up(self, up: bool) -> None:
         if not self.ledger or self.ledger[-1] != up:
             self.ledger.append(up)
+
+    def swapped(self, role: str, outcome: str) -> None:
+        self.swaps[role, outcome] += 1
+
+    def shadow_dropped(self, parts: int) -> None:
+        self.unjudged += parts

@@ -12,6 +12,7 @@ import pytest
 from service.drawing import DrawPolicies, audit_key
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection
+from service.judges import Judges
 from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger, open_ledger
 from service.ports import PartLedger
@@ -58,7 +59,7 @@ def build(ledger: SqlLedger, tmp_path: Path) -> Callable[..., tuple[Worker, Outb
         line = Line(
             name=LINE,
             cameras=[camera],
-            inspection=Inspection(model, b"k" * 32),
+            judges=Judges(Inspection(model, b"k" * 32)),
             policies=DrawPolicies(LINE, ledger, lambda: THRESHOLDS, lambda: 2000.0, model.info),
             thresholds=lambda: THRESHOLDS,
             ledger=over or ledger,

@@ -12,7 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from service.cli import building, challenge, demo, gate, inspect, ledger, plan, rules, running, training
+from service.cli import building, challenge, demo, gate, inspect, ledger, model_orders, plan, rules, running, training
 from service.errors import InvalidInput, LedgerUnavailable
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -45,7 +45,7 @@ def _common(
         building.end_with_parent()
 
 
-for _module in (running, demo, ledger, challenge, plan, training, inspect, gate, rules):
+for _module in (running, demo, ledger, challenge, plan, training, inspect, gate, model_orders, rules):
     _module.register(app)
 
 

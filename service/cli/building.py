@@ -17,15 +17,17 @@ from urllib.parse import urlsplit
 import structlog
 
 from service import settings as settings_file
+from service.cli import judging
 from service.drawing import DrawPolicies, Steward, audit_key
 from service.errors import InvalidInput, LedgerUnavailable
-from service.inspection import Inspection
+from service.inspection import in_force
 from service.monitor import Monitor
+from service.orders import check_defects
 from service.ports import Camera, LedgerReader, Meter
 from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights
 from service.quality.evidence import bets, misses_to_page
 from service.quality.meter import limit_in_steps
-from service.records import ALL, ModelInForce
+from service.records import ALL
 from service.settings import Settings
 from service.thresholds import LineThresholds, WatchedThresholds
 from service.worker import Line, Worker
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from service.ledger.store import SqlLedger
-    from service.model.detector import OnnxDetector
 
 
 def settings(path: Path) -> Settings:
@@ -107,13 +108,6 @@ def until_signalled(stop: Callable[[], None] | None = None) -> Iterator[Event]:
             signal.signal(number, previous)
 
 
-def detector(settings: Settings) -> OnnxDetector:
-    """The model of line.yaml, loaded and warm."""
-    from service.model.detector import OnnxDetector
-
-    return OnnxDetector(settings.model, settings.providers, settings.threads)
-
-
 @contextmanager
 def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
     """A worker with everything it needs; its metrics go to the registry."""
@@ -123,19 +117,21 @@ def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
     from service.releases import open_release
 
     thresholds = WatchedThresholds(settings.thresholds)
-    model = detector(settings)
     key = audit_key(settings.audit_key)
+    identity = f"{socket.gethostname()}-{os.getpid()}"
     with closing(open_ledger(settings.ledger, time.time)) as ledger, ExitStack() as opened:
         meter = WorkerMeter(settings.line, registry)
+        judges = opened.enter_context(judging.judges(settings, key, ledger, thresholds, meter, identity))
+        model = judges.active.info
         cameras = [opened.enter_context(closing(camera)) for camera in open_cameras(settings, meter, ledger)]
         releases = [opened.enter_context(closing(open_release(url))) for url in settings.releases]
-        ledger.register(in_force(settings.line, model))
+        ledger.register(in_force(settings.line, model, time.time()))
         yield Worker(
             Line(
                 name=settings.line,
                 cameras=cameras,
-                inspection=Inspection(model, key),
-                policies=DrawPolicies(settings.line, ledger, thresholds, time.time, model.info),
+                judges=judges,
+                policies=DrawPolicies(settings.line, ledger, thresholds, time.time, model),
                 thresholds=thresholds,
                 ledger=ledger,
                 images=FolderImages(settings.images.folder, settings.images.ring),
@@ -145,26 +141,8 @@ def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
                 batch_size=settings.batch.size,
                 batch_wait=settings.batch.wait,
             ),
-            identity=f"{socket.gethostname()}-{os.getpid()}",
+            identity=identity,
         )
-
-
-def in_force(line: str, model: OnnxDetector, since: float | None = None) -> ModelInForce:
-    """What the worker writes into the ledger of the model it runs."""
-    info = model.info
-    return ModelInForce(
-        line=line,
-        digest=info.digest,
-        name=info.name,
-        classes=info.classes,
-        good=info.good,
-        decision_thresholds=info.decision_thresholds,
-        provider=info.provider,
-        role="active",
-        since=time.time() if since is None else since,
-        guesses=info.guesses or (),
-        scores=info.scores,
-    )
 
 
 def open_cameras(settings: Settings, meter: Meter, ledger: SqlLedger) -> list[Camera]:
@@ -255,7 +233,7 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
                 images=FolderImages(settings.images.folder, settings.images.ring),
                 monitor=watcher,
                 threshold=lambda line, defect, kinds: thresholds().line(line).row(defect, kinds).recall.page,
-                heatmap=heatmaps(settings),
+                heatmap=judging.heatmaps(settings),
                 metrics=lambda: generate_latest(registry),
                 clock=time.time,
                 meter=StationMetrics(registry),
@@ -284,23 +262,6 @@ def _stewarding(watcher: Monitor, steward: Steward) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-def heatmaps(settings: Settings) -> Callable[[bytes], bytes | None]:
-    """Draws where the model of line.yaml looks; it is loaded when somebody first asks, on the CPU and one thread."""
-    from functools import cache
-
-    from service.images import decode, encode
-    from service.model.detector import CPU, OnnxDetector, overlaid
-
-    loaded = cache(lambda: OnnxDetector(settings.model, (CPU,), 1))
-
-    def heatmap(picture: bytes) -> bytes | None:
-        image = decode(picture)
-        found = loaded().heatmap(image)
-        return None if found is None else encode(overlaid(image, found))
-
-    return heatmap
 
 
 def _pages(rule: LineThresholds, defects: Sequence[str]) -> Iterator[str]:
@@ -338,14 +299,11 @@ def checked(settings: Settings) -> Iterator[str]:
 
     thresholds = WatchedThresholds(settings.thresholds)
     yield f"thresholds  {settings.thresholds}, version {thresholds().version}"
-    info = detector(settings).info
-    unknown = set(thresholds().line(settings.line).defects) - set(info.decision_thresholds)
-    if unknown:
-        raise InvalidInput(
-            f"{settings.thresholds}: lines.{settings.line}.defects.{min(unknown)}: the model knows no such defect; "
-            f"it knows {', '.join(info.decision_thresholds)}"
-        )
-    yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}"
+    model, ordered = judging.would_begin(settings)
+    info = model.info
+    check_defects(thresholds(), settings.line, info, str(settings.thresholds))
+    why = ", by an order, not `model` of line.yaml" if ordered else ""
+    yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}{why}"
     yield from _pages(thresholds().line(settings.line), sorted(info.decision_thresholds))
     meter = WorkerMeter(settings.line, CollectorRegistry())
     for name, url in settings.cameras.items():

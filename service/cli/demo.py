@@ -29,7 +29,7 @@ from service.demo.replay import STARTS_AT, Replay, SimulatedClock
 from service.demo.report import summary
 from service.drawing import DrawPolicies, Steward
 from service.errors import InvalidInput, LedgerUnavailable
-from service.inspection import Inspection
+from service.inspection import Inspection, in_force
 from service.monitor import Monitor
 from service.quality.windows import parts_to_prove
 from service.records import ALL, Label, LineSnapshot, State
@@ -103,7 +103,7 @@ def _replayed(options: Options, parts: int) -> dict[str, Any]:
         tempfile.TemporaryDirectory(prefix="redrabbit-demo-") as folder,
         closing(open_ledger(f"sqlite:///{folder}/ledger.db", clock)) as ledger,
     ):
-        ledger.register(building.in_force(LINE, detector, STARTS_AT))
+        ledger.register(in_force(LINE, detector.info, STARTS_AT))
         key = sha256(f"demo/{options.seed}".encode()).digest()  # from the seed: the same report every time
         replay = Replay(
             line=LINE,

@@ -43,17 +43,8 @@ class Parts(Base):
 
     def register(self, model: ModelInForce) -> None:
         """A new row unless the newest of this line and role says the same; `since` alone is no difference."""
-        newest = (
-            select(*columns(models, ModelInForce))
-            .where(models.c.line == model.line, models.c.role == model.role)
-            .order_by(models.c.sequence.desc())
-            .limit(1)
-        )
         with self._writer.begin() as connection:
-            row = connection.execute(newest).one_or_none()
-            if row is None or replace(ModelInForce(*row), since=model.since) != model:
-                maps = {"decision_thresholds": dict(model.decision_thresholds), "scores": dict(model.scores)}
-                connection.execute(insert(models), {"recorded_at": self._clock(), **values(model), **maps})
+            register(connection, model, self._clock())
 
     def draw_policy(self, line: str) -> DrawPolicy | None:
         """The line's newest."""
@@ -75,6 +66,20 @@ class Parts(Base):
         with self._writer.begin() as connection:
             if not connection.execute(update(heartbeats).where(*same).values(row)).rowcount:
                 connection.execute(insert(heartbeats), row)
+
+
+def register(connection: Connection, model: ModelInForce, now: float) -> None:
+    """As Parts.register, within a writing transaction."""
+    newest = (
+        select(*columns(models, ModelInForce))
+        .where(models.c.line == model.line, models.c.role == model.role)
+        .order_by(models.c.sequence.desc())
+        .limit(1)
+    )
+    row = connection.execute(newest).one_or_none()
+    if row is None or replace(ModelInForce(*row), since=model.since) != model:
+        maps = {"decision_thresholds": dict(model.decision_thresholds), "scores": dict(model.scores)}
+        connection.execute(insert(models), {"recorded_at": now, **values(model), **maps})
 
 
 def _next_ordinal(connection: Connection, line: str) -> int:

@@ -47,8 +47,10 @@ _LABELS = select(labels.c.sequence, labels.c.recorded_at, labels.c.client, *colu
 _IN_FORCE = (
     select(*columns(models, ModelInForce))
     .where(models.c.sequence.in_(select(func.max(models.c.sequence)).group_by(models.c.line, models.c.role)))
+    .where(models.c.digest != "")
     .order_by(models.c.line, models.c.role)
 )
+_HISTORY = select(*columns(models, ModelInForce)).order_by(models.c.sequence)
 _NEWEST = select(draw_policies.c.line, func.max(draw_policies.c.number)).group_by(draw_policies.c.line)
 _POLICIES = (
     select(*columns(draw_policies, DrawPolicy))
@@ -130,6 +132,10 @@ class Reading(Base):
         labelled = exists().where(labels.c.part_id == parts.c.part_id)
         query = _PARTS.where(parts.c.line == line, NOT_PASSED, parts.c.sequence > after, ~labelled, ~_CHALLENGE)
         return self._parts(query.order_by(parts.c.sequence).limit(limit))
+
+    def model_history(self, line: str) -> Sequence[ModelInForce]:
+        with self._reader.begin() as connection:
+            return [ModelInForce(*row) for row in connection.execute(_HISTORY.where(models.c.line == line))]
 
     def draw_policies(self, line: str) -> Sequence[DrawPolicy]:
         with self._reader.begin() as connection:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -26,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from service.records import Outcome
+from service.records import Outcome, Role, Taken
 
 metadata = MetaData()
 
@@ -41,12 +42,18 @@ class Tuple(TypeDecorator[tuple[Any, ...]]):
         return tuple(value or ())
 
 
-class Word(TypeDecorator[Outcome]):
+class Word(TypeDecorator[StrEnum]):
+    """A word of a fixed few."""
+
     impl = String
     cache_ok = True
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> Outcome:
-        return Outcome(str(value))
+    def __init__(self, words: type[StrEnum]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> StrEnum:
+        return self.words(str(value))
 
 
 def _sequence() -> Column[int]:
@@ -69,7 +76,7 @@ parts = Table(
     Column("scores", Tuple, nullable=False),
     Column("exceedance", Double, nullable=False),
     Column("predicted", String, nullable=False),
-    Column("outcome", Word, nullable=False),
+    Column("outcome", Word(Outcome), nullable=False),
     Column("band", Integer),
     Column("weight", Integer, nullable=False),
     Column("policy", Integer, nullable=False),
@@ -165,6 +172,49 @@ acknowledgements = Table(
     Column("defect", String, nullable=False),
     Column("by", String, nullable=False),
     Column("note", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+model_orders = Table(
+    "model_orders",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("role", Word(Role), nullable=False),
+    Column("digest", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("by", String, nullable=False),
+    Column("note", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+model_answers = Table(
+    "model_answers",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("order", BigInteger, nullable=False),
+    Column("worker", String, nullable=False),
+    Column("outcome", Word(Taken), nullable=False),
+    Column("why", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+shadow_verdicts = Table(
+    "shadow_verdicts",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("part_id", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("scores", Tuple, nullable=False),
+    Column("exceedance", Double, nullable=False),
+    Column("predicted", String, nullable=False),
+    Column("flagged", Boolean, nullable=False),
+    UniqueConstraint("part_id", "model"),
     sqlite_autoincrement=True,
 )
 

@@ -12,6 +12,7 @@ from service.errors import InvalidInput, LedgerUnavailable
 from service.ledger.challenges import Challenges
 from service.ledger.labels import Labels, Tokens
 from service.ledger.migrating import upgrade, version, versions
+from service.ledger.orders import Orders
 from service.ledger.parts import Parts
 from service.ledger.reading import Reading
 from service.ledger.sqlite import NotYet, open_file
@@ -22,8 +23,8 @@ BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file}
 LedgerUnavailable for what is not our bug."""
 
 
-class SqlLedger(Parts, Labels, Tokens, Challenges, Reading):
-    """Fulfils ports.PartLedger, LabelLedger, ChallengeLedger and LedgerReader. Any thread may call it; `close` when done."""
+class SqlLedger(Parts, Labels, Tokens, Challenges, Orders, Reading):
+    """Fulfils ports.PartLedger, LabelLedger, ChallengeLedger, ModelLedger and LedgerReader. Any thread may call it; `close` when done."""
 
 
 def open_ledger(url: str, clock: Clock, *, read_only: bool = False) -> SqlLedger:

@@ -96,11 +96,12 @@ def image(request: Request, who: Inspector, part_id: str) -> Response:
 
 @router.get("/v1/parts/{part_id}/heatmap", tags=["parts"], response_class=Response)
 def heatmap(request: Request, who: Engineer, part_id: str) -> Response:
-    """Where the model in force looked, laid over the picture. Not for inspectors, whom it would bias."""
+    """Where the model that judged the part looked, laid over the picture. Not for inspectors, whom it would bias."""
     deps = _deps(request)
-    found = deps.heatmap(_picture(deps, _part(deps, part_id, who)))
+    part = _part(deps, part_id, who)
+    found = deps.heatmap(_picture(deps, part), part.verdict.model)
     if found is None:
-        raise HTTPException(404, "this model has no heatmap")
+        raise HTTPException(404, "the model of this part has no heatmap, or is not in the models folder")
     return Response(found, media_type="image/png")
 
 

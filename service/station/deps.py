@@ -42,7 +42,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """threshold: (line, defect, kinds of defect) -> recall page threshold of that row. heatmap: encoded picture -> PNG of where the model looks, None where it cannot say. metrics: the text exposition.
+    """threshold: (line, defect, kinds of defect) -> recall page threshold of that row. heatmap: (encoded picture, digest of a model) -> PNG of where it looks, None where it cannot say. metrics: the text exposition.
 
     open_on_loopback: everybody on this machine may do everything, for trying out.
     """
@@ -53,7 +53,7 @@ class Deps:
     images: ImageStore
     monitor: Watcher
     threshold: Callable[[str, str, int], float | None]
-    heatmap: Callable[[bytes], bytes | None]
+    heatmap: Callable[[bytes, str], bytes | None]
     metrics: Callable[[], bytes]
     clock: Clock
     meter: StationMeter

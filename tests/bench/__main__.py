@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from tests.bench import label_cost, labels, latency, memory, scrape, throughput
+from tests.bench import label_cost, labels, latency, memory, scrape, swap, throughput
 from tests.bench.table import Row, render
 
 BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
     "latency": latency.measure,
     "labels": labels.measure,
     "scrape": scrape.measure,
+    "swap": swap.measure,
     "label_cost": label_cost.measure,
 }
 

@@ -12,11 +12,12 @@ from threading import Event
 from service.cli.demo import MODEL
 from service.drawing import DrawPolicies
 from service.inspection import Inspection
+from service.judges import Judges
 from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger, open_ledger
 from service.model.detector import OnnxDetector
 from service.model.elpv import heldout
-from service.ports import Meter
+from service.ports import Meter, Release
 from service.records import Frame
 from service.thresholds import parse
 from service.worker import Line, Worker
@@ -24,6 +25,7 @@ from tests.line import Playlist
 
 BATCH = 16
 THREADS = 2
+KEY = b"k" * 32
 THRESHOLDS = parse("defaults: {audit: {budget: 0.02}}")
 
 
@@ -51,9 +53,14 @@ class Paced(Playlist):
 
 @contextmanager
 def worker(
-    detector: OnnxDetector, camera: Playlist, meter: Meter, folder: Path | None = None
+    judging: OnnxDetector | Judges,
+    camera: Playlist,
+    meter: Meter,
+    folder: Path | None = None,
+    releases: Sequence[Release] = (),
 ) -> Iterator[tuple[Worker, SqlLedger]]:
     """Everything as `redrabbit worker` has it, but the camera."""
+    judges = judging if isinstance(judging, Judges) else Judges(Inspection(judging, KEY))
     with (
         TemporaryDirectory(dir=folder) as home,
         closing(open_ledger(f"sqlite:///{home}/ledger.db", time.time)) as ledger,
@@ -61,12 +68,12 @@ def worker(
         line = Line(
             name="a",
             cameras=[camera],
-            inspection=Inspection(detector, b"k" * 32),
-            policies=DrawPolicies("a", ledger, lambda: THRESHOLDS, time.time, detector.info),
+            judges=judges,
+            policies=DrawPolicies("a", ledger, lambda: THRESHOLDS, time.time, judges.active.info),
             thresholds=lambda: THRESHOLDS,
             ledger=ledger,
             images=FolderImages(Path(home) / "images", 10**9),
-            releases=[],
+            releases=releases,
             meter=meter,
             clock=time.time,
             batch_size=BATCH,

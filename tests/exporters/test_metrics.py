@@ -42,6 +42,8 @@ def _everything(watched: WatchedThresholds) -> str:
     meter.camera_up("left", True)
     meter.camera_frame("left", 1_700_000_000.0)
     meter.ledger_up(True)
+    meter.swapped("active", "taken")
+    meter.shadow_dropped(16)
     doors = StationMetrics(station)
     doors.rejected("a", "unknown_class")
     doors.request("/v1/labels", 200, 0.01)

@@ -13,7 +13,7 @@ from service.ledger.migrating import VERSION_TABLE, versions
 from service.ledger.schema import metadata
 from service.ledger.sqlite import NotYet
 from service.ledger.store import SqlLedger, migrate, open_ledger, schema_version
-from service.records import ChallengePart, DrawPolicy
+from service.records import ChallengePart, DrawPolicy, ModelAnswer, ModelOrder, Role, ShadowVerdict, Taken
 from tests.ledger.conftest import Opener
 from tests.ledger.rows import label, verdict
 from tests.line import MODEL
@@ -21,7 +21,18 @@ from tests.line import MODEL
 
 @pytest.mark.parametrize(
     "table",
-    ["parts", "labels", "models", "draw_policies", "challenge_parts", "challenge_reports", "acknowledgements"],
+    [
+        "parts",
+        "labels",
+        "models",
+        "draw_policies",
+        "challenge_parts",
+        "challenge_reports",
+        "acknowledgements",
+        "model_orders",
+        "model_answers",
+        "shadow_verdicts",
+    ],
 )
 @pytest.mark.parametrize("statement", ["UPDATE {} SET recorded_at = 0", "DELETE FROM {}"])
 def test_rows_of_record_stay(ledger: SqlLedger, database: Engine, table: str, statement: str) -> None:
@@ -33,6 +44,9 @@ def test_rows_of_record_stay(ledger: SqlLedger, database: Engine, table: str, st
     ledger.register_challenge(ChallengePart("a", "RR", "crack", 0.0))
     ledger.report_challenge("p", "RR", "eva")
     ledger.acknowledge("a", "all", "eva", "")
+    order = ledger.order_model(ModelOrder("a", Role.ACTIVE, "d" * 64, "m", "eva"))
+    ledger.answer_order(ModelAnswer(order.sequence, "a", "w", Taken.TAKEN))
+    ledger.record_shadow([ShadowVerdict("p", "a", "d" * 64, (1.0, 0.0), 0.1, "good", False)])
     with pytest.raises(DBAPIError, match=f"{table} only grows"), database.begin() as connection:
         connection.execute(text(statement.format(table)))
     with database.begin() as connection:

@@ -91,7 +91,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Station]]:
                 images=images,
                 monitor=Monitor(ledger, lambda: THRESHOLDS, clock),
                 threshold=lambda line, defect, kinds: THRESHOLDS.line(line).row(defect, kinds).recall.page,
-                heatmap=lambda content: content,
+                heatmap=lambda content, model: content if model == MODEL.digest else None,
                 metrics=lambda: b"redrabbit_test 1\n",
                 clock=clock,
                 meter=Unmetered(),
