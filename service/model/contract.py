@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import InvalidInput
+from service.model import safety
 from service.quality.expected import BINS
 from service.records import ALL, UNSURE, Image
 
@@ -101,6 +102,21 @@ def fit(image: Image, contract: Contract) -> NDArray[np.uint8]:
 
 def read(path: Path) -> tuple[Contract, bytes]:
     """The contract of an ONNX file and the file's bytes. Raises InvalidInput, one line that names the file."""
+    model, content = load(path)
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    if KEY not in said:
+        raise InvalidInput(
+            f"{path}: says nothing of itself; expected metadata {KEY!r}, as `redrabbit export` and `redrabbit adopt` write it"
+        )
+    try:
+        contract = Contract.model_validate_json(said[KEY])
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: metadata {KEY}: {first(error)}") from error
+    return contract, content
+
+
+def load(path: Path) -> tuple[onnx.ModelProto, bytes]:
+    """An ONNX file whose graph may run (model.safety), whoever made it, and its bytes. Raises InvalidInput."""
     content = _bytes(path)
     try:
         model = onnx.load_model_from_string(content)
@@ -108,20 +124,15 @@ def read(path: Path) -> tuple[Contract, bytes]:
         raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model") from error
     if not model.graph.node:
         raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model: no graph in it")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise InvalidInput(f"{path}: keeps weights in other files; expected one file that holds all of them")
-    said = {entry.key: entry.value for entry in model.metadata_props}
-    if KEY not in said:
-        raise InvalidInput(
-            f"{path}: says nothing of itself; expected metadata {KEY!r}, as `redrabbit export` writes it"
-        )
-    try:
-        contract = Contract.model_validate_json(said[KEY])
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{path}: metadata {KEY}: {where}: {first['msg'].removeprefix('Value error, ')}") from error
-    return contract, content
+    safety.check(model, path)
+    return model, content
+
+
+def first(error: ValidationError) -> str:
+    """The first thing that does not fit: where, and why."""
+    found = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in found["loc"])
+    return f"{where}: {found['msg'].removeprefix('Value error, ')}"
 
 
 def _bytes(path: Path) -> bytes:
