@@ -12,7 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from service.cli import building, challenge, demo, ledger, models, plan, running
+from service.cli import adopt, building, challenge, demo, ledger, models, plan, running
 from service.errors import InvalidInput, LedgerUnavailable
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -45,7 +45,7 @@ def _common(
         building.end_with_parent()
 
 
-for _module in (running, demo, ledger, challenge, models, plan):
+for _module in (running, demo, ledger, challenge, models, adopt, plan):
     _module.register(app)
 
 

@@ -23,10 +23,20 @@ OLDEST_OPSET: Final = 7
 """Of the standard; from here on operators broadcast as numpy does. onnxruntime promises nothing for older ones."""
 STANDARD: Final = ("", "ai.onnx")
 MICROSOFT: Final = "com.microsoft"
-QUANTISED: Final = frozenset(
-    ("QuantizeLinear", "DequantizeLinear", "QGemm", "QLinearAdd", "QLinearMul", "QLinearAveragePool", "QLinearConcat")
-    + ("QLinearGlobalAveragePool", "QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax", "QLinearWhere")
-)
+QUANTISED: Final = {
+    "DequantizeLinear",
+    "QGemm",
+    "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearConcat",
+    "QLinearGlobalAveragePool",
+    "QLinearLeakyRelu",
+    "QLinearMul",
+    "QLinearSigmoid",
+    "QLinearSoftmax",
+    "QLinearWhere",
+    "QuantizeLinear",
+}
 """Of com.microsoft: what onnxruntime's own quantiser writes into a convolutional network (onnxruntime.quantization.operators)."""
 
 
@@ -83,8 +93,8 @@ def _check_opset(model: onnx.ModelProto) -> None:
 def _runs(opset: int, ir_version: int) -> bool:
     """Whether this onnxruntime knows both; it has no list to ask, so the smallest graph is tried."""
     shape = helper.make_tensor_type_proto(TensorProto.FLOAT, [1])
-    ends = [[helper.make_value_info(name, shape)] for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "smallest", *ends)
+    first, last = (helper.make_value_info(name, shape) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "smallest", [first], [last])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
     options = ort.SessionOptions()
     options.log_severity_level = 4
