@@ -39,6 +39,7 @@ class Foreign:
     ir_version: int = 10
     dims: tuple[int | str, ...] | None = None
     gain: float = 0.3
+    allowzero: int = 0
 
     def model(self) -> onnx.ModelProto:
         """Its values bear names that the adopted graph uses itself."""
@@ -48,7 +49,11 @@ class Foreign:
         graph = helper.make_graph(
             self._nodes(),
             "foreign",
-            [helper.make_tensor_value_info("scores", self.kind, self.dims or (self.batch, *places))],
+            [
+                helper.make_tensor_value_info(
+                    "scores", self.kind, (self.batch, *places) if self.dims is None else self.dims
+                )
+            ],
             [helper.make_tensor_value_info(last, KINDS.get(self.end[-1] if self.end else "", self.kind), None)],
             weights,
         )
@@ -85,6 +90,8 @@ class Foreign:
         else:
             kind = self.flat.split()[0]
             nodes.append(helper.make_node(kind, ["mean", "row"] if kind == "Reshape" else ["mean"], ["flat"]))
+            if self.allowzero:  # as torch writes it
+                nodes[-1].attribute.append(helper.make_attribute("allowzero", 1))
             nodes.append(helper.make_node("Gemm", ["flat", "matrix", "bias"], ["end0"]))
         return nodes + [
             helper.make_node(kind, [f"end{number}"], [f"end{number + 1}"], **ENDS.get(kind, {}))

@@ -56,7 +56,7 @@ def adopt(
     from service.model.contract import first
     from service.model.foreign import Wishes
 
-    said = {"size": size.lower().split("x") if size else None, "colour": colour or None, "outputs": outputs or None}
+    said = {"size": _size(size) if size else None, "colour": colour or None, "outputs": outputs or None}
     try:
         wishes = Wishes.model_validate(
             {
@@ -75,8 +75,17 @@ def adopt(
     take_in(foreign, out, wishes, samples, typer.echo)
 
 
-def _threshold(text: str) -> tuple[str, str]:
-    defect, equals, number = text.partition("=")
-    if not equals:
-        raise InvalidInput(f"--threshold {text}: expected DEFECT=SCORE, as crack=0.5")
-    return defect, number
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    try:
+        return int(height), int(width)
+    except ValueError as error:
+        raise InvalidInput(f"--size {text}: expected HEIGHTxWIDTH, as 224x224") from error
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    defect, _, number = text.partition("=")
+    try:
+        return defect, float(number)
+    except ValueError as error:
+        raise InvalidInput(f"--threshold {text}: expected DEFECT=SCORE, as crack=0.5") from error

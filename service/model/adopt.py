@@ -20,9 +20,9 @@ from pydantic import ValidationError
 
 from service.errors import BadImage, InvalidInput
 from service.images import decode
-from service.model.contract import Contract, Input, first, fit, load
+from service.model.contract import Contract, first, fit, load
 from service.model.detector import CPU, RUN_ERRORS, OnnxDetector, open_session, short
-from service.model.foreign import Colour, Feed, Wishes, feed
+from service.model.foreign import Feed, Wishes, feed
 from service.model.heads import head, scores_among
 from service.model.wrapping import wrapped
 from service.records import Image
@@ -47,7 +47,7 @@ def adopt(foreign: Path, out: Path, wishes: Wishes, samples: Path | None, say: S
         raise InvalidInput(f"{out}: is the foreign model itself; expected another file to write to")
     with _about(foreign):
         wanted = feed(model, wishes)
-        contract = _contract(wishes, wanted, 1 / len(wishes.classes))
+    contract = _contract(wishes, wanted, 1 / len(wishes.classes))
     pictures = [fit(picture, contract) for picture in _pictures(samples, wanted)]
     with _about(foreign):
         session = open_session(foreign, content, (CPU,), None)
@@ -83,13 +83,11 @@ def _contract(wishes: Wishes, wanted: Feed, threshold: float) -> Contract:
             name=wishes.name,
             classes=wishes.classes,
             good=wishes.good,
-            input=Input(
-                height=wanted.height, width=wanted.width, colour="grey" if wanted.colour is Colour.GREY else "bgr"
-            ),
+            input=wanted.input,
             thresholds=dict.fromkeys(defects, threshold) | wishes.thresholds,
         )
     except ValidationError as error:
-        raise InvalidInput(first(error)) from error
+        raise InvalidInput(f"--{first(error)}") from error
 
 
 def _pictures(samples: Path | None, wanted: Feed) -> Iterator[Image]:
@@ -104,7 +102,7 @@ def _pictures(samples: Path | None, wanted: Feed) -> Iterator[Image]:
     for number in range(len(files), RANDOM_PICTURES):
         cells = 2 ** (number % 8)  # from one flat colour to noise
         coarse = random.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
-        yield np.asarray(cv2.resize(coarse, (wanted.width, wanted.height)), np.uint8)
+        yield np.asarray(cv2.resize(coarse, (wanted.input.width, wanted.input.height)), np.uint8)
 
 
 def _files(samples: Path) -> list[Path]:
@@ -123,7 +121,9 @@ def _values(session: Any, wanted: Feed, pictures: Sequence[Pixels], classes: int
     try:
         runs = [session.run(None, {wanted.name: wanted.prepared(picture)}) for picture in pictures]
     except RUN_ERRORS as error:
-        raise InvalidInput(f"cannot judge a picture of {wanted.height}x{wanted.width}: {short(error)}") from error
+        raise InvalidInput(
+            f"cannot judge a picture of {wanted.input.height}x{wanted.input.width}: {short(error)}"
+        ) from error
     shapes = [(output.name, output.type, np.shape(value)) for output, value in zip(outputs, runs[0], strict=True)]
     chosen = scores_among(shapes, classes)
     return outputs[chosen].name, np.stack([run[chosen] for run in runs]).reshape(len(runs), -1).astype(np.float64)
@@ -138,7 +138,11 @@ def _write(out: Path, content: bytes, pictures: Sequence[Pixels], expected: Scor
             difference = _proven(unfinished, pictures, expected)
             unfinished.replace(out)
     except InvalidInput as error:
-        why = "takes batches of 1, and does not come to take others" if single else "does not stay what it was"
+        why = (
+            "takes batches of 1 and cannot be opened to others; expected an export with a dynamic batch"
+            if single
+            else "does not say the same in batches"
+        )
         raise InvalidInput(f"{why}: {str(error).removeprefix(f'{unfinished}: ')}") from error
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror}") from error

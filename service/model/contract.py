@@ -132,7 +132,8 @@ def first(error: ValidationError) -> str:
     """The first thing that does not fit: where, and why."""
     found = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in found["loc"])
-    return f"{where}: {found['msg'].removeprefix('Value error, ')}"
+    said = str(found["msg"]).removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said
 
 
 def _bytes(path: Path) -> bytes:

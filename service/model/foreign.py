@@ -11,9 +11,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import InvalidInput
+from service.model.contract import Input, first
 
 Ratio = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -59,16 +60,15 @@ class Wishes(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What a network wants to be fed with. scale, mean, std: as in Wishes, per channel. single: batches of 1 only."""
+    """What a network wants to be fed with. single: batches of 1 only. input: what the line hands in. scale, mean, std: as in Wishes."""
 
     name: str
     dtype: np.dtype[np.floating]
     single: bool
     channels_first: bool
-    height: int
-    width: int
     channels: int
     colour: Colour
+    input: Input
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -86,11 +86,8 @@ class Feed:
         return pixels[np.newaxis].astype(self.dtype)
 
     def __str__(self) -> str:
-        sizes = (
-            (self.channels, self.height, self.width)
-            if self.channels_first
-            else (self.height, self.width, self.channels)
-        )
+        picture = (self.input.height, self.input.width)
+        sizes = (self.channels, *picture) if self.channels_first else (*picture, self.channels)
         order = "N x C x H x W" if self.channels_first else "N x H x W x C"
         return f"{self.dtype} {order}, {' x '.join(map(str, sizes))}, {self.colour}"
 
@@ -100,8 +97,9 @@ def feed(model: onnx.ModelProto, wishes: Wishes) -> Feed:
     entry = _entry(model.graph)
     tensor = entry.type.tensor_type
     if tensor.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise InvalidInput(f"input {entry.name!r} is {kind}; expected float32 or float16")
+        kinds = {number: name for name, number in onnx.TensorProto.DataType.items()}
+        kind = kinds.get(tensor.elem_type, "of no known type")
+        raise InvalidInput(f"input {entry.name!r} is {kind}; expected FLOAT or FLOAT16")
     dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
     axis = next((axis for axis in (1, 3) if len(dims) == 4 and dims[axis] in (1, 3)), None)
     if axis is None:
@@ -111,17 +109,16 @@ def feed(model: onnx.ModelProto, wishes: Wishes) -> Feed:
         )
     if dims[0] not in (None, 1):
         raise InvalidInput(f"takes batches of {dims[0]} only; expected 1 or a batch of any size")
-    height, width = _size(dims[2:] if axis == 1 else dims[1:3], wishes.size)
     channels = dims[axis] or 0
+    colour = _colour(channels, wishes.colour)
     return Feed(
         name=entry.name,
         dtype=helper.tensor_dtype_to_np_dtype(tensor.elem_type),
         single=dims[0] is not None,
         channels_first=axis == 1,
-        height=height,
-        width=width,
         channels=channels,
-        colour=_colour(channels, wishes.colour),
+        colour=colour,
+        input=_input(dims[2:] if axis == 1 else dims[1:3], wishes.size, colour),
         scale=wishes.scale,
         mean=_each(wishes.mean, channels, "--mean"),
         std=_each(wishes.std, channels, "--std"),
@@ -137,14 +134,17 @@ def _entry(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
     return entries[0]
 
 
-def _size(found: Sequence[int | None], wished: tuple[int, int] | None) -> tuple[int, int]:
-    """(height, width); what the graph says must be what was said."""
+def _input(found: Sequence[int | None], wished: tuple[int, int] | None, colour: Colour) -> Input:
+    """found: (height, width) of the graph, which must be what was said."""
     height, width = (dim or (wished[axis] if wished else None) for axis, dim in enumerate(found))
     if height is None or width is None:
         raise InvalidInput("leaves the size of its pictures open; expected --size HEIGHTxWIDTH")
     if wished not in (None, (height, width)):
         raise InvalidInput(f"takes pictures of {height}x{width}; --size says {'x'.join(map(str, wished or ()))}")
-    return height, width
+    try:
+        return Input(height=height, width=width, colour="grey" if colour is Colour.GREY else "bgr")
+    except ValidationError as error:
+        raise InvalidInput(f"takes pictures of {height}x{width}: {first(error)}") from error
 
 
 def _colour(channels: int, wished: Colour | None) -> Colour:

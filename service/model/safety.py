@@ -22,22 +22,21 @@ MAX_NUMBERS: Final = 2**28
 OLDEST_OPSET: Final = 7
 """Of the standard; from here on operators broadcast as numpy does. onnxruntime promises nothing for older ones."""
 STANDARD: Final = ("", "ai.onnx")
-MICROSOFT: Final = "com.microsoft"
 QUANTISED: Final = {
-    "DequantizeLinear",
-    "QGemm",
-    "QLinearAdd",
-    "QLinearAveragePool",
-    "QLinearConcat",
-    "QLinearGlobalAveragePool",
-    "QLinearLeakyRelu",
-    "QLinearMul",
-    "QLinearSigmoid",
-    "QLinearSoftmax",
-    "QLinearWhere",
-    "QuantizeLinear",
+    ("com.microsoft", "DequantizeLinear"),
+    ("com.microsoft", "QGemm"),
+    ("com.microsoft", "QLinearAdd"),
+    ("com.microsoft", "QLinearAveragePool"),
+    ("com.microsoft", "QLinearConcat"),
+    ("com.microsoft", "QLinearGlobalAveragePool"),
+    ("com.microsoft", "QLinearLeakyRelu"),
+    ("com.microsoft", "QLinearMul"),
+    ("com.microsoft", "QLinearSigmoid"),
+    ("com.microsoft", "QLinearSoftmax"),
+    ("com.microsoft", "QLinearWhere"),
+    ("com.microsoft", "QuantizeLinear"),
 }
-"""Of com.microsoft: what onnxruntime's own quantiser writes into a convolutional network (onnxruntime.quantization.operators)."""
+"""What onnxruntime's own quantiser writes into a convolutional network (onnxruntime.quantization.operators)."""
 
 
 def check(model: onnx.ModelProto, path: Path) -> None:
@@ -107,8 +106,8 @@ def _runs(opset: int, ir_version: int) -> bool:
 
 def _check_operator(node: onnx.NodeProto) -> None:
     what = f"operator {node.op_type!r} of domain {node.domain or 'ai.onnx'!r} at node {_name(node)}"
-    allowed = onnx.defs.has(node.op_type) if node.domain in STANDARD else node.op_type in QUANTISED
-    if not allowed or node.domain not in (*STANDARD, MICROSOFT):
+    standard = node.domain in STANDARD and onnx.defs.has(node.op_type)
+    if not standard and (node.domain, node.op_type) not in QUANTISED:
         raise InvalidInput(f"{what} is not allowed; expected operators of the ONNX standard")
     if node.op_type == "Loop":
         raise InvalidInput(f"{what} is not allowed: it need not end; expected a graph without loops")

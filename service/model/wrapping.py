@@ -109,7 +109,9 @@ def _open_batch(graph: onnx.GraphProto, entry: str) -> None:
             continue
         shape = numpy_helper.to_array(constants[node.input[1]]).copy()
         if shape.size and shape[0] == 1:
-            shape[0] = 0 if -1 in shape else -1
+            shape[0] = -1 if -1 not in shape else 0
+            for attribute in [one for one in node.attribute if one.name == "allowzero"]:
+                node.attribute.remove(attribute)  # a 0 shall mean the batch
             node.input[1] = f"{OURS}{node.output[0]}/shape"
             graph.initializer.append(numpy_helper.from_array(shape, node.input[1]))
 

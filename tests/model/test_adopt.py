@@ -73,6 +73,7 @@ SHAPES = {
     "a batch of one": Foreign(batch=1),
     "a batch of one that a Reshape says again": Foreign(batch=1, flat="Reshape"),
     "a batch of one in a Reshape that leaves the rest open": Foreign(batch=1, flat="Reshape rest"),
+    "the same, where a 0 would mean 0": Foreign(batch=1, flat="Reshape rest", allowzero=1),
     "a batch of one that nobody says again": Foreign(batch=1, flat="Reshape open"),
     "channels last": Foreign(channels_first=False),
     "scores of 1 x 1 pixels": Foreign(flat="conv"),
@@ -249,13 +250,21 @@ def _two_inputs() -> onnx.ModelProto:
     return model
 
 
-def _mixing(kind: str) -> onnx.ModelProto:
+def _typeless() -> onnx.ModelProto:
+    model = Foreign().model()
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    return model
+
+
+def _mixing(kind: str, batch: int | str = 1, share: float = 1.0) -> onnx.ModelProto:
     """Made for one picture, in a way that an opened input does not repair."""
-    model = Foreign(batch=1).model()
+    model = Foreign(batch=batch).model()
     if kind == "mean":  # over the batch: right for one picture, of all pictures for several
         model.graph.initializer.append(numpy_helper.from_array(np.array([0]), "axis"))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(share, np.float32), "share"))
         model.graph.node.append(helper.make_node("ReduceMean", ["end0", "axis"], ["average"], keepdims=1))
-        model.graph.node.append(helper.make_node("Add", ["end0", "average"], ["last"]))
+        model.graph.node.append(helper.make_node("Mul", ["average", "share"], ["part"]))
+        model.graph.node.append(helper.make_node("Add", ["end0", "part"], ["last"]))
     else:  # a row that stands in the weights, as the class token of a transformer
         model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 3), np.float32), "token"))
         model.graph.initializer.append(numpy_helper.from_array(np.eye(6, 3, dtype=np.float32), "pick"))
@@ -269,8 +278,8 @@ REFUSED: dict[str, tuple[Foreign | onnx.ModelProto, dict[str, Any], Sequence[str
     "two inputs": (_two_inputs(), {}, ["2 inputs", "'age'"]),
     "no picture": (Foreign(dims=("n", 48)), {}, ["no picture", "? x 48"]),
     "six channels": (Foreign(channels=6), {}, ["no picture", "6 x 16 x 16"]),
-    "float64 in": (Foreign(kind=TensorProto.DOUBLE), {}, ["double", "float32"]),
-    "uint8 in": (Foreign(kind=TensorProto.UINT8), {}, ["uint8", "float32"]),
+    "float64 in": (Foreign(kind=TensorProto.DOUBLE), {}, ["DOUBLE", "FLOAT16"]),
+    "uint8 in": (Foreign(kind=TensorProto.UINT8), {}, ["UINT8", "FLOAT16"]),
     "batches of four": (Foreign(batch=4), {}, ["batches of 4"]),
     "a mask": (Foreign(flat="maps"), {}, ["1 x 3 x 14 x 14", "masks are not taken"]),
     "float64 out": (Foreign(end=("Cast",)), {}, ["tensor(double)", "float32"]),
@@ -282,11 +291,15 @@ REFUSED: dict[str, tuple[Foreign | onnx.ModelProto, dict[str, Any], Sequence[str
     "rgb for one channel": (Foreign(channels=1), {"colour": "rgb"}, ["one channel", "rgb"]),
     "two means for three channels": (Foreign(), {"mean": (0.5, 0.5)}, ["--mean", "2 numbers"]),
     "a threshold for no defect": (Foreign(), {"thresholds": {"good": 0.5}}, ["--threshold good", "crack, dent"]),
-    "a threshold out of range": (Foreign(), {"thresholds": {"dent": 1.5}}, ["thresholds.dent"]),
-    "a good class that is none": (Foreign(), {"good": "fine"}, ["'fine'"]),
-    "a name with a blank": (Foreign(), {"name": "press 3"}, ["name"]),
+    "a threshold out of range": (Foreign(), {"thresholds": {"dent": 1.5}}, ["--thresholds.dent"]),
+    "a good class that is none": (Foreign(), {"good": "fine"}, ["--good", "'fine'"]),
+    "a name with a blank": (Foreign(), {"name": "press 3"}, ["--name"]),
     "a size that is too small": (Foreign(size=("h", "w")), {"size": (4, 8)}, ["height", "8"]),
-    "a batch that is averaged": (_mixing("mean"), {}, ["batches of 1", "differs"]),
+    "a batch that is averaged": (_mixing("mean"), {}, ["batches of 1", "dynamic batch", "differs"]),
+    "an open batch that is averaged": (_mixing("mean", "n"), {}, ["not say the same in batches", "differs"]),
+    "a class twice": (Foreign(), {"classes": ("good", "dent", "dent")}, ["--classes", "twice"]),
+    "an input without a shape": (Foreign(dims=()), {}, ["no picture"]),
+    "an input of no type": (_typeless(), {}, ["no known type"]),
     "a row in the weights": (_mixing("token"), {}, ["batches of 1", "Concat"]),
     "numbers that are not finite": (Foreign(end=("Log", "Sqrt")), {}, ["not finite"]),
 }
@@ -299,7 +312,25 @@ def test_what_cannot_be_taken_in_says_why(
     """One line with its own reason, and no file."""
     model = foreign.model() if isinstance(foreign, Foreign) else foreign
     line = _refusal(write(model, tmp_path), _wishes(**wishes))
-    assert line.startswith(f"{tmp_path}/foreign.onnx: ") and [word for word in words if word not in line] == []
+    assert line.startswith((f"{tmp_path}/foreign.onnx: ", "--")) and [word for word in words if word not in line] == []
+
+
+def test_a_verdict_that_changes_is_no_proof(tmp_path: Path) -> None:
+    """A score that differs by less than is allowed, on both sides of its threshold."""
+    file, samples = write(_mixing("mean", "n", 1e-3), tmp_path), tmp_path / "samples"
+    samples.mkdir()
+    images = [_picture(seed) // (seed + 1) for seed in range(16)]
+    for number, image in enumerate(images):
+        assert cv2.imwrite(str(samples / f"{number:02}.png"), image)
+    floats = [np.moveaxis(image[:, :, ::-1] / 255, 2, 0).astype(np.float32) for image in images]
+    session = ort.InferenceSession(file.read_bytes(), providers=[CPU])
+    together = _softmax(session.run(None, {"scores": np.stack(floats[8:])})[0])[:, 2]  # the last eight are one batch
+    alone = _softmax(_raw(file, *floats[8:]))[:, 2]
+    apart = int(np.argmax(np.abs(together - alone)))
+    between = float(together[apart] + alone[apart]) / 2
+    assert 1e-6 < abs(together[apart] - alone[apart]) < 1e-3
+    assert "another verdict" in _refusal(file, _wishes(thresholds={"dent": between}), samples)
+    _adopt(file, _wishes(thresholds={"dent": 1.0}), samples)
 
 
 def test_a_network_whose_size_does_not_fit_its_weights_says_so(tmp_path: Path) -> None:
@@ -345,4 +376,4 @@ def test_a_refused_model_leaves_the_adopted_one_as_it_was(tmp_path: Path) -> Non
 def test_what_was_adopted_is_not_adopted_again(tmp_path: Path) -> None:
     """It takes uint8 pictures already."""
     _adopt(Foreign().write(tmp_path), _wishes())
-    assert "uint8" in _refusal((tmp_path / "adopted.onnx").rename(tmp_path / "again.onnx"), _wishes())
+    assert "UINT8" in _refusal((tmp_path / "adopted.onnx").rename(tmp_path / "again.onnx"), _wishes())
