@@ -86,7 +86,7 @@ def open_session(path: Path, content: bytes, providers: Sequence[str], threads: 
     if CPU not in providers:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = ort.InferenceSession(content, options, providers=list(providers))
+        session = ort.InferenceSession(content, options, providers=list(providers), enable_fallback=0)
     except Exception as error:  # onnxruntime exports no common base of its errors
         raise InvalidInput(f"{path}: cannot be run on {', '.join(providers)}: {short(error)}") from error
     if session.get_providers()[0] != providers[0]:  # it falls back without a word

@@ -4,7 +4,7 @@ not promise tensors that no machine holds. Seen without running it; what only a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -49,6 +49,7 @@ def check(model: onnx.ModelProto, path: Path) -> None:
 
 def _check(model: onnx.ModelProto) -> None:
     parts = list(_parts(model))
+    _check_texts(parts)
     tensors = [part for part in parts if isinstance(part, TensorProto)]
     for tensor in tensors:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
@@ -72,12 +73,21 @@ def _check(model: onnx.ModelProto) -> None:
 def _parts(message: Any) -> Iterator[Any]:
     """Every message inside: graphs, the graphs in attributes, nodes, tensors, declared shapes."""
     yield message
-    if isinstance(message, TensorProto):
-        return  # its content can be large, and each look into it is a copy
     for field, value in message.ListFields():
         if field.message_type is not None:
             for child in (value,) if hasattr(value, "ListFields") else value:
                 yield from _parts(child)
+
+
+def _check_texts(parts: Iterable[Any]) -> None:
+    """protobuf hands on as bytes what should be text and is none; nothing behind this expects that."""
+    for part in parts:
+        for field, value in part.ListFields():
+            if field.type != field.TYPE_STRING:
+                continue
+            for text in (value,) if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):
+                    raise InvalidInput(f"{field.full_name} {text[:80]!r} is no text; expected UTF-8")
 
 
 def _check_opset(model: onnx.ModelProto) -> None:
@@ -98,7 +108,7 @@ def _runs(opset: int, ir_version: int) -> bool:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     try:
-        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except (Fail, InvalidGraph):
         return False
     return True
@@ -145,7 +155,7 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         ) from error
 
 
-def _check_sizes(parts: Any) -> None:
+def _check_sizes(parts: Iterable[Any]) -> None:
     """Sparse tensors, which are made dense when they are loaded, and values. A dimension that is open counts as 1."""
     for part in parts:
         if isinstance(part, onnx.SparseTensorProto):

@@ -282,6 +282,16 @@ def test_what_is_harmless_passes() -> None:
     check(model, PATH)
 
 
+@pytest.mark.parametrize("what", [b"the-Relu", b"Relu", b"weight"])
+def test_a_name_that_is_no_text_is_refused(what: bytes, tmp_path: Path) -> None:
+    """Of a node, an operator, a tensor: one broken byte in the file."""
+    file = tmp_path / "m.onnx"
+    content = _model(_node("Relu", "x"), weights=[_floats("weight")]).SerializeToString()
+    file.write_bytes(content.replace(what, b"\xff" + what[1:]))
+    with pytest.raises(InvalidInput, match="expected UTF-8"):
+        read(file)
+
+
 def test_a_truncated_file_gets_one_line_wherever_it_was_cut(tmp_path: Path) -> None:
     """Also where what is left is a valid message, with a graph and without the metadata."""
     file = tmp_path / "m.onnx"
