@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # uv does not read pip's settings; hand over a local folder of wheels where pip has been given one.
-UV     := UV_FIND_LINKS="$${UV_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}" $(BIN)/uv
+UV     := UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}}" $(BIN)/uv
 
 .PHONY: run test install install-test debian lint types bench truth format pictures clean
 

@@ -12,7 +12,20 @@ from typing import Annotated
 import structlog
 import typer
 
-from service.cli import building, challenge, demo, gate, inspect, ledger, model_orders, plan, rules, running, training
+from service.cli import (
+    adopt,
+    building,
+    challenge,
+    demo,
+    gate,
+    inspect,
+    ledger,
+    model_orders,
+    plan,
+    rules,
+    running,
+    training,
+)
 from service.errors import InvalidInput, LedgerUnavailable
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -45,7 +58,7 @@ def _common(
         building.end_with_parent()
 
 
-for _module in (running, demo, ledger, challenge, plan, training, inspect, gate, model_orders, rules):
+for _module in (running, demo, ledger, challenge, plan, training, inspect, gate, adopt, model_orders, rules):
     _module.register(app)
 
 

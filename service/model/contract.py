@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import InvalidInput
-from service.model.safety import check
+from service.model import safety
 from service.quality.expected import BINS
 from service.records import ALL, UNSURE, Image
 
@@ -149,17 +149,12 @@ def golden_pictures(contract: Contract) -> NDArray[np.uint8]:
     return np.stack(images)
 
 
-def load(path: Path) -> tuple[onnx.ModelProto, bytes]:
-    """Any ONNX file, checked by `safety`, and its bytes. Raises InvalidInput, one line that names the file."""
-    content = read_bytes(path)
-    try:
-        model = onnx.load_model_from_string(content)
-    except (DecodeError, ValueError) as error:
-        raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model") from error
-    if not model.graph.node:
-        raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model: no graph in it")
-    check(model, str(path))
-    return model, content
+def stated(model: onnx.ModelProto, contract: Contract) -> bytes:
+    """The file's bytes, the contract as all of its metadata."""
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {KEY: contract.model_dump_json()})
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def read(path: Path) -> tuple[Contract, bytes]:
@@ -168,15 +163,34 @@ def read(path: Path) -> tuple[Contract, bytes]:
     said = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in said:
         raise InvalidInput(
-            f"{path}: says nothing of itself; expected metadata {KEY!r}, as `redrabbit export` writes it"
+            f"{path}: says nothing of itself; expected metadata {KEY!r}, as `redrabbit export` and `redrabbit adopt` write it"
         )
     try:
         contract = Contract.model_validate_json(said[KEY])
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{path}: metadata {KEY}: {where}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise InvalidInput(f"{path}: metadata {KEY}: {first(error)}") from error
     return contract, content
+
+
+def load(path: Path) -> tuple[onnx.ModelProto, bytes]:
+    """An ONNX file whose graph may run (model.safety), whoever made it, and its bytes. Raises InvalidInput."""
+    content = read_bytes(path)
+    try:
+        model = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError) as error:
+        raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model") from error
+    if not model.graph.node:
+        raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model: no graph in it")
+    safety.check(model, path)
+    return model, content
+
+
+def first(error: ValidationError) -> str:
+    """The first thing that does not fit: where, and why."""
+    found = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in found["loc"])
+    said = str(found["msg"]).removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said
 
 
 def read_bytes(path: Path) -> bytes:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from service.errors import InvalidInput
 from service.model.contract import Contract, fit, read
@@ -18,6 +19,8 @@ from service.ports import DetectorInfo
 from service.records import Image
 
 CPU = "CPUExecutionProvider"
+RUN_ERRORS = (native.Fail, native.InvalidArgument, native.NotImplemented, native.RuntimeException)
+"""What a session raises while it runs: they have no common base."""
 
 
 class OnnxDetector:
@@ -28,7 +31,7 @@ class OnnxDetector:
 
     def __init__(self, path: Path, providers: Sequence[str], threads: int | None = None) -> None:
         self.contract, content = read(path)
-        self._session = _session(path, content, providers, threads)
+        self._session = open_session(path, content, providers, threads)
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
         _check(path, self.contract, self._session)
@@ -54,7 +57,10 @@ class OnnxDetector:
     def _warm_up(self, path: Path) -> None:
         """The first run plans memory and, on a GPU, compiles: better now than on the first part. It also shows rubbish."""
         wanted = self.contract.input
-        scores = self.judge(np.zeros((2, wanted.height, wanted.width, wanted.channels), np.uint8))
+        try:
+            scores = self.judge(np.zeros((2, wanted.height, wanted.width, wanted.channels), np.uint8))
+        except RUN_ERRORS as error:
+            raise InvalidInput(f"{path}: cannot judge a batch of 2 black pictures: {short(error)}") from error
         if scores.shape != (2, len(self.contract.classes)) or not ((scores >= 0) & (scores <= 1)).all():
             raise InvalidInput(f"{path}: scores of shape {scores.shape}; expected (N, classes), each in [0, 1]")
 
@@ -67,7 +73,8 @@ def overlaid(image: Image, heatmap: NDArray[np.float32]) -> Image:
     return np.asarray(cv2.addWeighted(image, 0.55, coloured, 0.45, 0), np.uint8)
 
 
-def _session(path: Path, content: bytes, providers: Sequence[str], threads: int | None) -> Any:
+def open_session(path: Path, content: bytes, providers: Sequence[str], threads: int | None) -> Any:
+    """An onnxruntime session of the bytes that were read from `path`. Raises InvalidInput."""
     there = ort.get_available_providers()
     missing = [provider for provider in providers if provider not in there]
     if missing:
@@ -79,9 +86,9 @@ def _session(path: Path, content: bytes, providers: Sequence[str], threads: int 
     if CPU not in providers:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = ort.InferenceSession(content, options, providers=list(providers))
+        session = ort.InferenceSession(content, options, providers=list(providers), enable_fallback=0)
     except Exception as error:  # onnxruntime exports no common base of its errors
-        raise InvalidInput(f"{path}: cannot be run on {', '.join(providers)}: {_short(error)}") from error
+        raise InvalidInput(f"{path}: cannot be run on {', '.join(providers)}: {short(error)}") from error
     if session.get_providers()[0] != providers[0]:  # it falls back without a word
         raise InvalidInput(
             f"provider {providers[0]} cannot be used here; onnxruntime fell back to {session.get_providers()[0]}"
@@ -89,7 +96,8 @@ def _session(path: Path, content: bytes, providers: Sequence[str], threads: int 
     return session
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
+    """One line of an onnxruntime error, which can be many."""
     return " ".join(str(error).split())[:200]
 
 

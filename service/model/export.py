@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidInput
-from service.model.contract import KEY, Contract, Golden, golden_pictures
+from service.model.contract import Contract, Golden, golden_pictures, stated
 from service.model.detector import CPU, OnnxDetector
 from service.model.recipe import Recipe
 from service.model.train import restore, trunk_of
@@ -122,9 +122,7 @@ def _quantise(file: Path, pictures: NDArray[np.uint8]) -> None:
 def _finish(file: Path, contract: Contract) -> None:
     """The contract as metadata; without the paths of source files that torch notes."""
     graph = onnx.load(file)
-    del graph.metadata_props[:]
     for node in graph.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
-    onnx.helper.set_model_props(graph, {KEY: contract.model_dump_json()})
-    file.write_bytes(graph.SerializeToString())
+    file.write_bytes(stated(graph, contract))

@@ -1,80 +1,174 @@
-"""Which graphs may run at all. A model file is untrusted: it may ask for files, for foreign code, or for all of the memory."""
+"""Which graphs may run at all. A model file comes from outside: it must hold all of itself, use nothing but known operators, and
+not promise tensors that no machine holds. Seen without running it; what only a run would show (a shape computed from pixels) is not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from math import prod
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph
 
 from service.errors import InvalidInput
 
+MAX_NUMBERS: Final = 2**28
+"""In one tensor, of one picture: 1 GiB as float32. The first layer of a large network on 4096 x 4096 pixels has fewer."""
+OLDEST_OPSET: Final = 7
+"""Of the standard; from here on operators broadcast as numpy does. onnxruntime promises nothing for older ones."""
 STANDARD: Final = ("", "ai.onnx")
-EXTRA: Final = {
-    "com.microsoft": {
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "QLinearAdd",
-        "QLinearMul",
-        "QLinearConcat",
-        "QLinearSigmoid",
-        "QLinearGlobalAveragePool",
-        "QLinearAveragePool",
-        "QLinearLeakyRelu",
-        "QLinearSoftmax",
-        "FusedConv",
-    },
+QUANTISED: Final = {
+    ("com.microsoft", "DequantizeLinear"),
+    ("com.microsoft", "QGemm"),
+    ("com.microsoft", "QLinearAdd"),
+    ("com.microsoft", "QLinearAveragePool"),
+    ("com.microsoft", "QLinearConcat"),
+    ("com.microsoft", "QLinearGlobalAveragePool"),
+    ("com.microsoft", "QLinearLeakyRelu"),
+    ("com.microsoft", "QLinearMul"),
+    ("com.microsoft", "QLinearSigmoid"),
+    ("com.microsoft", "QLinearSoftmax"),
+    ("com.microsoft", "QLinearWhere"),
+    ("com.microsoft", "QuantizeLinear"),
 }
-"""Operators beyond the standard that onnxruntime's own quantiser and optimiser write."""
-LARGEST_TENSOR: Final = 1 << 28  # numbers: one GB in single precision
-DEEPEST: Final = 8
+"""What onnxruntime's own quantiser writes into a convolutional network (onnxruntime.quantization.operators)."""
 
 
-def check(model: onnx.ModelProto, where: str) -> None:
-    """Raises InvalidInput, one line that says what the graph asks for and may not have."""
-    for function in model.functions:
-        for node in function.node:
-            _operator(node, f"{where}: function {function.name}")
-    for graph in _graphs(model.graph, where):
-        for tensor in (
-            *graph.initializer,
-            *(part for one in graph.sparse_initializer for part in (one.values, one.indices)),
-        ):
-            _tensor(tensor, where)
-        for node in graph.node:
-            _operator(node, where)
-            for attribute in node.attribute:
-                for tensor in (attribute.t, *attribute.tensors):
-                    _tensor(tensor, where)
+def check(model: onnx.ModelProto, path: Path) -> None:
+    """Raises InvalidInput, one line that names `path`, where the graph must not run."""
+    try:
+        _check(model)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from error
 
 
-def _graphs(graph: onnx.GraphProto, where: str, depth: int = 0) -> Iterator[onnx.GraphProto]:
-    """The graph and those within its branches and loops."""
-    if depth > DEEPEST:
-        raise InvalidInput(f"{where}: branches within branches, more than {DEEPEST} deep")
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _graphs(inner, where, depth + 1)
-
-
-def _operator(node: onnx.NodeProto, where: str) -> None:
-    if node.domain in STANDARD:
-        if onnx.defs.has(node.op_type):
-            return
-    elif node.op_type in EXTRA.get(node.domain, ()):
-        return
-    raise InvalidInput(
-        f"{where}: asks for the operator {node.op_type!r} of domain {node.domain!r}; expected operators of the ONNX standard only"
-    )
-
-
-def _tensor(tensor: onnx.TensorProto, where: str) -> None:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-        raise InvalidInput(f"{where}: keeps weights in other files; expected one file that holds all of them")
-    if any(one < 0 for one in tensor.dims) or prod(tensor.dims) > LARGEST_TENSOR:
+def _check(model: onnx.ModelProto) -> None:
+    parts = list(_parts(model))
+    _check_texts(parts)
+    tensors = [part for part in parts if isinstance(part, TensorProto)]
+    for tensor in tensors:
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            raise InvalidInput(
+                f"keeps the weights {_name(tensor)} in other files; expected one file that holds all of them"
+            )
+    _check_opset(model)
+    if model.functions:
         raise InvalidInput(
-            f"{where}: {tensor.name!r} of {' x '.join(map(str, tensor.dims))} numbers; expected at most {LARGEST_TENSOR}"
+            f"brings a function {_name(model.functions[0])} of its own; expected a plain graph, as onnx.inliner makes it"
         )
+    for part in parts:
+        if isinstance(part, onnx.NodeProto):
+            _check_operator(part)
+    for tensor in tensors:
+        _check_content(tensor)
+    _check_sizes(parts)
+    _check_sizes(_parts(_inferred(model)))
+
+
+def _parts(message: Any) -> Iterator[Any]:
+    """Every message inside: graphs, the graphs in attributes, nodes, tensors, declared shapes."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for child in (value,) if hasattr(value, "ListFields") else value:
+                yield from _parts(child)
+
+
+def _check_texts(parts: Iterable[Any]) -> None:
+    """protobuf hands on as bytes what should be text and is none; nothing behind this expects that."""
+    for part in parts:
+        for field, value in part.ListFields():
+            if field.type != field.TYPE_STRING:
+                continue
+            for text in (value,) if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):
+                    raise InvalidInput(f"{field.full_name} {text[:80]!r} is no text; expected UTF-8")
+
+
+def _check_opset(model: onnx.ModelProto) -> None:
+    version = max((entry.version for entry in model.opset_import if entry.domain in STANDARD), default=0)
+    if version < OLDEST_OPSET or not _runs(version, model.ir_version):
+        raise InvalidInput(
+            f"opset {version}, IR {model.ir_version}; expected opset {OLDEST_OPSET} or newer, and no newer than onnxruntime {ort.__version__} knows"
+        )
+
+
+@cache
+def _runs(opset: int, ir_version: int) -> bool:
+    """Whether this onnxruntime knows both; it has no list to ask, so the smallest graph is tried."""
+    shape = helper.make_tensor_type_proto(TensorProto.FLOAT, [1])
+    first, last = (helper.make_value_info(name, shape) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "smallest", [first], [last])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except (Fail, InvalidGraph):
+        return False
+    return True
+
+
+def _check_operator(node: onnx.NodeProto) -> None:
+    what = f"operator {node.op_type!r} of domain {node.domain or 'ai.onnx'!r} at node {_name(node)}"
+    standard = node.domain in STANDARD and onnx.defs.has(node.op_type)
+    if not standard and (node.domain, node.op_type) not in QUANTISED:
+        raise InvalidInput(f"{what} is not allowed; expected operators of the ONNX standard")
+    if node.op_type == "Loop":
+        raise InvalidInput(f"{what} is not allowed: it need not end; expected a graph without loops")
+
+
+def _check_content(tensor: TensorProto) -> None:
+    """The numbers that the dimensions promise are there. They are looked at where they lie, except strings and half bytes."""
+    try:
+        if min(tensor.dims, default=0) < 0:
+            raise ValueError("a negative dimension")
+        numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidInput(
+            f"the weights {_name(tensor)} are not what their dimensions {list(tensor.dims)} promise: {error}"
+        ) from error
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with the shapes that follow from constants: of ConstantOfShape, Expand, Tile, Resize, Pad and all others.
+
+    What the file itself says of values in between is forgotten before: a lie there would stop the inference without a word.
+    """
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    for part in _parts(bare):
+        if isinstance(part, onnx.GraphProto):
+            del part.value_info[:]
+            for value in (*part.output, *(part.input if part is not bare.graph else ())):
+                value.ClearField("type")
+    try:
+        return shape_inference.infer_shapes(bare, data_prop=True)
+    except (RuntimeError, ValueError) as error:
+        raise InvalidInput(
+            f"a graph whose shapes contradict each other: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def _check_sizes(parts: Iterable[Any]) -> None:
+    """Sparse tensors, which are made dense when they are loaded, and values. A dimension that is open counts as 1."""
+    for part in parts:
+        if isinstance(part, onnx.SparseTensorProto):
+            name, dims = _name(part.values), list(part.dims)
+        elif isinstance(part, onnx.ValueInfoProto):
+            name, dims = _name(part), [dim.dim_value or 1 for dim in part.type.tensor_type.shape.dim]
+        else:
+            continue
+        if prod(dims) > MAX_NUMBERS or min(dims, default=0) < 0:
+            raise InvalidInput(
+                f"the value {name} would have {' x '.join(map(str, dims))} numbers; expected at most {MAX_NUMBERS}"
+            )
+
+
+def _name(part: Any) -> str:
+    return repr(part.name[:80])
