@@ -268,6 +268,14 @@ HEALTH = (
         by="heartbeat",
     ),
     Alert(
+        "ModelUngated",
+        "ticket",
+        "max by (line) (redrabbit_model_gated) == 0",
+        "{{ $labels.line }}: the model has not passed the gate",
+        "Line {{ $labels.line }} runs a model that the release gate has not passed: somebody let it in with --allow-ungated.",
+        wait="5m",
+    ),
+    Alert(
         "ExporterDown",
         "page",
         'up{job="redrabbit-exporter"} == 0 or absent(up{job="redrabbit-exporter"})',

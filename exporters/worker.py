@@ -37,6 +37,12 @@ class WorkerMeter:
             ("line",),
             registry=registry,
         )
+        self._gated = Gauge(
+            "redrabbit_model_gated",
+            "Whether the model that judges has passed the release gate (1) or was let in without (0).",
+            ("line",),
+            registry=registry,
+        )
         self._swaps = Counter(
             "redrabbit_model_swaps_total",
             "Orders for another model that were answered; outcome is taken or refused.",
@@ -69,6 +75,9 @@ class WorkerMeter:
 
     def ledger_up(self, up: bool) -> None:
         self._ledger_up.labels(self._line).set(up)
+
+    def gated(self, passed: bool) -> None:
+        self._gated.labels(self._line).set(passed)
 
     def swapped(self, role: str, outcome: str) -> None:
         self._swaps.labels(self._line, role, outcome).inc()

@@ -149,6 +149,7 @@ class OrderFollower:
             # The ledger first: no part may bear the name of a model that it does not know.
             self._orders.take(recorded, loaded)
             self._judges.active = loaded
+            self._orders.meter.gated(loaded.info.gated)
         else:
             self._end_shadow("another one takes its place")
             self._orders.take(recorded, loaded)

@@ -80,6 +80,7 @@ class DetectorInfo:
 
     guesses: miss probability per score band from the validation set, for the first draw policy; None: not known.
     scores: validation pictures of each class per bin of P(defective), for expected recall and drift; {}: not known.
+    gated: whether it carries a passport of the release gate that says so.
     """
 
     name: str
@@ -90,6 +91,7 @@ class DetectorInfo:
     provider: str
     guesses: tuple[float, ...] | None = None
     scores: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    gated: bool = False
 
 
 class Release(Protocol):
@@ -114,6 +116,10 @@ class Meter(Protocol):
     def camera_frame(self, camera: str, captured_at: float) -> None: ...
 
     def ledger_up(self, up: bool) -> None: ...
+
+    def gated(self, passed: bool) -> None:
+        """Whether the model that has the say has passed the gate."""
+        ...
 
     def swapped(self, role: str, outcome: str) -> None:
         """A worker has answered a model order. role: active, shadow or none; outcome: taken or refused."""

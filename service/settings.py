@@ -86,6 +86,7 @@ class Settings(_Section):
     thresholds: Path = Path("thresholds.yaml")
     audit_key: Path = Path("var/audit.key")
     models: Path = Path("var/models")
+    allow_ungated: bool = False
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("CPUExecutionProvider",)
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     images: Images = Images()

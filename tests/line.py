@@ -78,6 +78,7 @@ class Counts:
         self.ledger: list[bool] = []
         self.swaps: Counter[tuple[str, str]] = Counter()
         self.unjudged = 0
+        self.passports: list[bool] = []
 
     def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
         self.stages[stage] += parts
@@ -94,6 +95,9 @@ class Counts:
     def ledger_up(self, up: bool) -> None:
         if not self.ledger or self.ledger[-1] != up:
             self.ledger.append(up)
+
+    def gated(self, passed: bool) -> None:
+        self.passports.append(passed)
 
     def swapped(self, role: str, outcome: str) -> None:
         self.swaps[role, outcome] += 1

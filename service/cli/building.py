@@ -46,17 +46,21 @@ if TYPE_CHECKING:
     from service.ledger.store import SqlLedger
 
 
-def settings(path: Path) -> Settings:
-    """line.yaml under the environment of this process."""
-    return settings_file.load(path, os.environ)
+def settings(path: Path, allow_ungated: bool = False) -> Settings:
+    """line.yaml under the environment of this process, and under the flag --allow-ungated."""
+    found = settings_file.load(path, os.environ)
+    return found.model_copy(update={"allow_ungated": True}) if allow_ungated else found
 
 
-def processes(config: Path) -> dict[str, Sequence[str]]:
+def processes(config: Path, allow_ungated: bool = False) -> dict[str, Sequence[str]]:
     """The command lines of the three processes of one line."""
-    return {
+    commands = {
         name: [sys.executable, "-m", "service.cli", "--supervised", name, "--config", str(config)]
         for name in ("station", "exporter", "worker")
     }
+    if allow_ungated:
+        commands["worker"].append("--allow-ungated")
+    return dict(commands)
 
 
 def end_with_parent() -> None:
@@ -121,7 +125,9 @@ def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
     identity = f"{socket.gethostname()}-{os.getpid()}"
     with closing(open_ledger(settings.ledger, time.time)) as ledger, ExitStack() as opened:
         meter = WorkerMeter(settings.line, registry)
-        judges = opened.enter_context(judging.judges(settings, key, ledger, thresholds, meter, identity))
+        judges = opened.enter_context(
+            judging.judges(settings, key, ledger, thresholds, meter, identity, judging.admission(settings))
+        )
         model = judges.active.info
         cameras = [opened.enter_context(closing(camera)) for camera in open_cameras(settings, meter, ledger)]
         releases = [opened.enter_context(closing(open_release(url))) for url in settings.releases]
@@ -304,6 +310,7 @@ def checked(settings: Settings) -> Iterator[str]:
     check_defects(thresholds(), settings.line, info, str(settings.thresholds))
     why = ", by an order, not `model` of line.yaml" if ordered else ""
     yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}{why}"
+    yield f"gate        {'passed' if info.gated else 'not passed, and allowed to judge all the same'}"
     yield from _pages(thresholds().line(settings.line), sorted(info.decision_thresholds))
     meter = WorkerMeter(settings.line, CollectorRegistry())
     for name, url in settings.cameras.items():

@@ -223,6 +223,7 @@ def _write_settings(folder: Path, options: Options) -> Path:
         {
             "line": LINE,
             "model": str(MODEL),
+            "allow_ungated": True,
             "thresholds": str(THRESHOLDS),
             "cameras": {"demo": options.url},
             "station": {"open_on_loopback": True},

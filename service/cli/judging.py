@@ -27,8 +27,20 @@ Admit = Callable[[Path], str | None]
 
 
 def admit_all(_: Path) -> str | None:
-    """No model has to show anything yet."""
+    """For those that look at a model and do not let it judge."""
     return None
+
+
+def admission(settings: Settings) -> Admit:
+    """A model that is to judge parts must have passed the gate, unless line.yaml or --allow-ungated says otherwise."""
+    from service.model.contract import read_bytes
+    from service.model.passport import refusal
+
+    def admit(path: Path) -> str | None:
+        why = refusal(read_bytes(path))
+        return None if why is None or settings.allow_ungated else f"{why} (--allow-ungated runs it all the same)"
+
+    return admit
 
 
 def load(path: Path, providers: Sequence[str], threads: int | None, admit: Admit = admit_all) -> OnnxDetector:
@@ -58,7 +70,8 @@ def judges(
 
     def ordered(digest: str, role: Role) -> Inspection:
         threads = 1 if role is Role.SHADOW else settings.threads  # the line's machine is the line's
-        return Inspection(load(shelf.file(digest), settings.providers, threads, admit), key)
+        needed = admit if role is Role.ACTIVE else admit_all  # a shadow has no say
+        return Inspection(load(shelf.file(digest), settings.providers, threads, needed), key)
 
     def configured() -> Inspection:
         model = load(settings.model, settings.providers, settings.threads, admit)
@@ -67,6 +80,7 @@ def judges(
 
     orders = Orders(settings.line, worker, ledger, ordered, thresholds, meter, time.time, settings.batch.size)
     begun, ended = Judges(orders.first(configured)), Event()
+    meter.gated(begun.active.info.gated)
     follower = OrderFollower(orders, begun)
     thread = Thread(target=follower.follow, args=(ended,), name="model orders", daemon=True)
     thread.start()
@@ -106,11 +120,12 @@ def would_begin(settings: Settings) -> tuple[OnnxDetector, bool]:
     from service.ledger.store import open_ledger
     from service.model.shelf import Shelf
 
+    admit = admission(settings)
     orders: Sequence[RecordedOrder] = ()
     with suppress(NotYet), closing(open_ledger(settings.ledger, time.time, read_only=True)) as ledger:
         orders = ledger.model_orders(settings.line)
     for recorded in standing(orders):
         with suppress(InvalidInput):
             file = Shelf(settings.models).file(recorded.order.digest)
-            return load(file, settings.providers, settings.threads), True
-    return load(settings.model, settings.providers, settings.threads), False
+            return load(file, settings.providers, settings.threads, admit), True
+    return load(settings.model, settings.providers, settings.threads, admit), False

@@ -15,6 +15,9 @@ Config = Annotated[
     Path, typer.Option("--config", "-c", help="The line's settings, line.yaml.", envvar="REDRABBIT_CONFIG")
 ]
 DEFAULT = Path("line.yaml")
+Ungated = Annotated[
+    bool, typer.Option("--allow-ungated", help="Run a model that has not passed the gate; a ticket says so.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,26 +25,26 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def up(config: Config = DEFAULT) -> None:
+def up(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
     """Run worker, station and exporter, and start again what dies."""
-    settings = building.settings(config)
+    settings = building.settings(config, allow_ungated)
     for _ in building.checked(settings):
         pass  # nothing is started that could not run
     building.check_addresses(settings)
     with building.until_signalled() as stopping:
-        supervisor = Supervisor(building.processes(config))
+        supervisor = Supervisor(building.processes(config, allow_ungated))
         supervisor.start()
         status = supervisor.run(stopping)
     raise typer.Exit(status)
 
 
-def worker(config: Config = DEFAULT) -> None:
+def worker(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
     """Inspect: camera to verdict. Ends when its cameras end or at SIGTERM, drained."""
     from prometheus_client import CollectorRegistry
 
     from exporters.serving import serve_metrics
 
-    settings = building.settings(config)
+    settings = building.settings(config, allow_ungated)
     registry = CollectorRegistry()
     with (
         closing(serve_metrics(settings.metrics.worker, registry)),
@@ -70,7 +73,7 @@ def exporter(config: Config = DEFAULT) -> None:
         stopping.wait()
 
 
-def check(config: Config = DEFAULT) -> None:
+def check(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
     """Check line.yaml, thresholds.yaml, the model, the cameras' and releases' addresses; start nothing."""
-    for found in building.checked(building.settings(config)):
+    for found in building.checked(building.settings(config, allow_ungated)):
         typer.echo(found)

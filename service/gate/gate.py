@@ -11,7 +11,7 @@ from service.errors import InvalidInput
 from service.gate import accuracy, behaviour, leaks
 from service.gate.case import Case
 from service.model.contract import read_bytes
-from service.model.passport import Check, Passport, digest, overall, passport, stamped
+from service.model.passport import Check, Passport, digest, overall, stamped
 
 
 def checks(case: Case) -> Iterator[Check]:
@@ -41,18 +41,3 @@ def stamp(model: Path, data: str, at: float, found: Sequence[Check]) -> Passport
         Path(unfinished).unlink(missing_ok=True)
         raise InvalidInput(f"{model}: the passport cannot be written: {error.strerror}") from error
     return issued
-
-
-def refusal(model: Path) -> str | None:
-    """Why a model may not judge parts; None where it may."""
-    try:
-        found = passport(read_bytes(model), str(model))
-    except InvalidInput as error:
-        return str(error)
-    if found is None:
-        return f"{model}: has not passed the gate; run `redrabbit gate {model.name} DATA`"
-    if found.verdict != "pass":
-        first = next(check for check in found.checks if check.verdict == found.verdict)
-        said = "refused it" if found.verdict == "refuse" else "could not decide"
-        return f"{model}: the gate {said}: {first.name}: {first.why}"
-    return None

@@ -14,7 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from service.errors import InvalidInput
 from service.model.contract import Contract, fit, read
-from service.model.passport import digest
+from service.model.passport import digest, refusal
 from service.ports import DetectorInfo
 from service.records import Image
 
@@ -35,7 +35,7 @@ class OnnxDetector:
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
         _check(path, self.contract, self._session)
-        self.info = _info(self.contract, digest(content), self._session.get_providers()[0])
+        self.info = _info(self.contract, digest(content), self._session.get_providers()[0], refusal(content) is None)
         self._warm_up(path)
 
     def fit(self, image: Image) -> NDArray[np.uint8]:
@@ -114,7 +114,7 @@ def _check(path: Path, contract: Contract, session: Any) -> None:
         raise InvalidInput(f"{path}: outputs {', '.join(outputs)}; expected `scores`, float32 (N, classes)")
 
 
-def _info(contract: Contract, digest: str, provider: str) -> DetectorInfo:
+def _info(contract: Contract, digest: str, provider: str, gated: bool) -> DetectorInfo:
     return DetectorInfo(
         name=contract.name,
         digest=digest,
@@ -124,4 +124,5 @@ def _info(contract: Contract, digest: str, provider: str) -> DetectorInfo:
         provider=provider,
         guesses=contract.guesses,
         scores=contract.scores,
+        gated=gated,
     )

@@ -94,6 +94,21 @@ def passport(content: bytes, where: str) -> Passport | None:
     return found
 
 
+def refusal(content: bytes) -> str | None:
+    """Why a model may not judge parts, by its file's bytes; None where it may."""
+    try:
+        found = passport(content, "")
+    except InvalidInput as error:
+        return str(error).removeprefix(": ")
+    if found is None:
+        return "has not passed the gate; expected `redrabbit gate` to have said so"
+    if found.verdict != "pass":
+        first = next((check for check in found.checks if check.verdict == found.verdict), None)
+        said = "the gate refused it" if found.verdict == "refuse" else "the gate could not decide"
+        return f"{said}: {first.name}: {first.why}" if first else said
+    return None
+
+
 def _seal(body: str) -> str:
     return sha256(body.encode()).hexdigest()
 

@@ -20,6 +20,7 @@ import pytest
 
 from service.ledger.store import SqlLedger, open_ledger
 from service.records import ModelOrder, Role, Taken
+from tests.model.graphs import passed
 from tests.model.test_model import SAYS, _toy
 from tests.servers import free_port, until
 
@@ -86,7 +87,7 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    (tmp_path / "one.onnx").write_bytes(ONE)
+    (tmp_path / "one.onnx").write_bytes(passed(ONE))
     (tmp_path / "thresholds.yaml").write_text("lines: {el: {defects: {defective: {}}}}\n")
     metrics = f"127.0.0.1:{free_port()}"
     settings = {
@@ -108,7 +109,7 @@ def _must(done: subprocess.CompletedProcess[str], status: int, says: str) -> Non
 
 def test_the_life_of_models_on_a_line(home: Home) -> None:
     """Ordered before there is a worker, taken by it, shadowed, refused, and rolled back after every file was overwritten."""
-    two, three = home.file("two.onnx", TWO), home.file("three.onnx", THREE)
+    two, three = home.file("two.onnx", passed(TWO)), home.file("three.onnx", passed(THREE))
     _must(home.models("rollback"), 2, "no model before")
     _must(home.models("shadow"), 2, "expected either MODEL.onnx or --none")
     _must(home.models("activate", home.file("bad.onnx", TWO[:200])), 2, "no ONNX model")
@@ -120,8 +121,10 @@ def test_the_life_of_models_on_a_line(home: Home) -> None:
         listed = home.models("list").stdout
         assert "active   two" in listed and "shadow   three" in listed and "(try)  taken" in listed
         _must(home.models("shadow", "--none"), 0, "end the shadow")
-        _must(home.models("activate", home.file("fixed.onnx", _toy(FITS, batch=4))), 2, "takes batches of 4 only")
-        _must(home.models("activate", home.file("dent.onnx", _toy(SAYS))), 2, "the model knows no such defect")
+        _must(
+            home.models("activate", home.file("fixed.onnx", passed(_toy(FITS, batch=4)))), 2, "takes batches of 4 only"
+        )
+        _must(home.models("activate", home.file("dent.onnx", passed(_toy(SAYS)))), 2, "the model knows no such defect")
         _must(home.models("activate", three), 0, "active three")
         until(lambda: home.last() == "three", "the third")
         for name in ("one", "two", "three"):
@@ -153,7 +156,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_swap(home: Home) -> None:
         process.wait()
     assert home.must_be_whole() == ["one"]
     file.unlink()
-    file.write_bytes(TWO)
+    file.write_bytes(passed(TWO))
     with home.worker():
         until(lambda: home.ledger.model_orders("el")[0].outcome is Taken.TAKEN, "the order carried out")
         until(lambda: home.last() == "two", "the new model")
@@ -165,11 +168,11 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_swap(home: Home) -> None:
     assert {DIGESTS[row.verdict.model] for row in rows} == {"two"}, "a taken order outlives the worker"
 
 
-@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(TWO[:-10])])
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(passed(TWO)[:-10])])
 def test_a_model_whose_file_is_gone_after_a_restart(home: Home, damage: Callable[[Path], object]) -> None:
     """Missing or cut off: the model before it judges, and the history says why."""
     with home.worker():
-        _must(home.models("activate", home.file("two.onnx", TWO)), 0, "taken")
+        _must(home.models("activate", home.file("two.onnx", passed(TWO))), 0, "taken")
     assert "two" in (said := home.check()) and "by an order" in said
     damage(home.folder / f"var/models/{DIGEST['two']}.onnx")
     assert "one" in (said := home.check()) and "by an order" not in said
@@ -177,3 +180,28 @@ def test_a_model_whose_file_is_gone_after_a_restart(home: Home, damage: Callable
         until(lambda: home.last() == "one", "the model before")
         listed = home.models("list").stdout
     assert "active   one" in listed and "refused" in listed and DIGEST["two"] in listed
+
+
+def test_a_model_that_has_not_passed_the_gate_does_not_judge(home: Home) -> None:
+    """Not at the start, not by an order, not when a byte was changed since; --allow-ungated runs it, and the metric says so."""
+    config = str(home.folder / "line.yaml")
+    command = [sys.executable, "-m", "service.cli", "worker", "--config", config]
+    for content, says in (
+        (ONE, "one.onnx: has not passed the gate"),
+        (passed(ONE, "refuse"), "one.onnx: the gate refused it: chance: Because."),
+        (passed(ONE).replace(b"bright", b"Bright"), "one.onnx: was changed after the gate looked at it"),
+    ):
+        home.file("one.onnx", content)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        _must(done, 2, says)
+        assert len(done.stderr.strip().splitlines()) == 1 and home.parts() == 0
+    home.file("one.onnx", ONE)
+    process = subprocess.Popen([*command, "--allow-ungated"], text=True, stderr=subprocess.PIPE)
+    try:
+        until(lambda: home.parts() > 5, "parts all the same")
+        assert 'redrabbit_model_gated{line="el"} 0.0' in httpx.get(f"http://{home.metrics}/metrics").text
+        _must(home.models("activate", home.file("two.onnx", passed(TWO))), 0, "taken")
+        assert 'redrabbit_model_gated{line="el"} 1.0' in httpx.get(f"http://{home.metrics}/metrics").text
+    finally:
+        process.terminate()
+        process.communicate(timeout=40)

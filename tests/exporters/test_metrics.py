@@ -42,6 +42,7 @@ def _everything(watched: WatchedThresholds) -> str:
     meter.camera_up("left", True)
     meter.camera_frame("left", 1_700_000_000.0)
     meter.ledger_up(True)
+    meter.gated(True)
     meter.swapped("active", "taken")
     meter.shadow_dropped(16)
     doors = StationMetrics(station)

@@ -16,11 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service.errors import InvalidInput
 from service.gate.accuracy import more_pictures
-from service.gate.gate import refusal
 from service.images import decode
 from service.model.contract import KEY
 from service.model.data import load
-from service.model.passport import bare
+from service.model.passport import bare, refusal
 from tests.model.conftest import run, write_pictures
 from tests.model.parts_factory import part, photographed_again
 
@@ -93,7 +92,7 @@ def test_a_good_model_passes(trained: Path, six_classes: Path, gate: Gate, tmp_p
     }
     text = report.read_text()
     assert "may judge parts" in text and "data:image/jpeg;base64" in text and "actual \\ predicted" in text
-    assert refusal(trained) is None
+    assert refusal(trained.read_bytes()) is None
     assert gate(trained, six_classes).status == 0
 
 
@@ -104,7 +103,7 @@ def test_too_few_pictures_decide_nothing(trained: Path, gate: Gate, tmp_path: Pa
     assert (found.status, found.verdict) == (3, "undecided")
     assert "more such pictures could prove it" in found.why("recall of hole", "undecided")
     assert "none among the pictures; 17 would be needed" in found.why("recall of crack", "undecided")
-    assert "could not decide" in (refusal(trained) or "")
+    assert "could not decide" in (refusal(trained.read_bytes()) or "")
 
 
 def test_how_many_more(trained: Path) -> None:
