@@ -33,6 +33,8 @@ MAX_SAMPLES: Final = 64
 RANDOM_PICTURES: Final = 16
 BATCHES: Final = (1, 2, 5)
 """Proven one after the other; what is left comes in eights."""
+NOT_OPENED: Final = "takes batches of 1 and cannot be opened to others; expected an export with a dynamic batch"
+NOT_THE_SAME: Final = "does not say the same in batches of 1, 2, 5 and 8 as picture by picture"
 
 Say = Callable[[str], None]
 Pixels = NDArray[np.uint8]
@@ -57,12 +59,13 @@ def adopt(foreign: Path, out: Path, wishes: Wishes, samples: Path | None, say: S
         if not last.sums:
             contract = _contract(wishes, wanted, 0.5)
         difference = _write(out, wrapped(model, wanted, last, contract), pictures, last.scores(values), wanted.single)
+    thresholds = ", ".join(f"{defect} from {at:.3g} on" for defect, at in contract.thresholds.items())
     say(f"input {wanted}{', batch of 1 opened to any size' if wanted.single else ''}")
-    say(
-        f"output {name}: {last.kind}; {', '.join(f'{defect} from {at:.3g} on' for defect, at in contract.thresholds.items())}"
-    )
+    say(f"output {name}: {last.kind}; {thresholds}")
     say(f"largest difference of a score to the foreign model: {difference:.1e}, on {len(pictures)} pictures")
-    say(f"wrote {out}. Whether classes, colour, mean and deviation are right no run can tell: redrabbit gate")
+    say(
+        f"wrote {out}; whether classes, colour, mean and deviation are right, only labelled pictures tell: redrabbit gate"
+    )
 
 
 @contextmanager
@@ -125,9 +128,14 @@ def _values(session: Any, wanted: Feed, pictures: Sequence[Pixels], classes: int
         raise InvalidInput(
             f"cannot judge a picture of {wanted.input.height}x{wanted.input.width}: {short(error)}"
         ) from error
-    shapes = [(output.name, output.type, np.shape(value)) for output, value in zip(outputs, runs[0], strict=True)]
+    shapes = [
+        (output.name, output.type, getattr(value, "shape", ())) for output, value in zip(outputs, runs[0], strict=True)
+    ]
     chosen = scores_among(shapes, classes)
-    return outputs[chosen].name, np.stack([run[chosen] for run in runs]).reshape(len(runs), -1).astype(np.float64)
+    values = [run[chosen].ravel() for run in runs]
+    if any(len(one) != len(values[0]) for one in values):
+        raise InvalidInput(f"output {outputs[chosen].name!r} gives one picture more scores than another")
+    return outputs[chosen].name, np.array(values, np.float64)
 
 
 def _write(out: Path, content: bytes, pictures: Sequence[Pixels], expected: Scores, single: bool) -> float:
@@ -140,11 +148,7 @@ def _write(out: Path, content: bytes, pictures: Sequence[Pixels], expected: Scor
             _remember(unfinished)
             unfinished.replace(out)
     except InvalidInput as error:
-        why = (
-            "takes batches of 1 and cannot be opened to others; expected an export with a dynamic batch"
-            if single
-            else "does not say the same in batches"
-        )
+        why = NOT_OPENED if single else NOT_THE_SAME
         raise InvalidInput(f"{why}: {str(error).removeprefix(f'{unfinished}: ')}") from error
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror}") from error
@@ -176,13 +180,14 @@ def _proven(adopted: Path, pictures: Sequence[Pixels], expected: Scores) -> floa
         raise InvalidInput(
             f"a score differs by {difference:.2g} from the foreign model; expected at most {MAX_DIFFERENCE}"
         )
-    changed = _flagged(scores, detector.contract) != _flagged(expected, detector.contract)
-    if changed.any():
-        raise InvalidInput(f"{changed.any(axis=1).sum()} of {len(scores)} pictures get another verdict")
+    changed = int((_verdicts(scores, detector.contract) != _verdicts(expected, detector.contract)).sum())
+    if changed:
+        raise InvalidInput(f"{changed} of {len(scores)} pictures get another verdict")
     return difference
 
 
-def _flagged(scores: NDArray[np.floating], contract: Contract) -> NDArray[np.bool_]:
-    """Which defect each picture has enough of: (N, defects)."""
+def _verdicts(scores: NDArray[np.floating], contract: Contract) -> NDArray[np.intp]:
+    """As the line decides: the defect whose score exceeds its threshold most, by its place among them, or -1 for none. (N,)"""
     columns = [contract.classes.index(defect) for defect in contract.thresholds]
-    return np.asarray(scores[:, columns] >= np.array(list(contract.thresholds.values())))
+    ratios = scores[:, columns] / np.array(list(contract.thresholds.values()))
+    return np.where(ratios.max(axis=1) >= 1, ratios.argmax(axis=1), -1)

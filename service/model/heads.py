@@ -9,14 +9,16 @@ from typing import Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from service.errors import InvalidInput
 from service.model.foreign import Outputs
 
 ROUNDING: Final = 0.01
 """By which the probabilities of one picture may miss a sum of 1; those of a float16 softmax over a hundred classes do."""
-RESHAPING: Final = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
+RESHAPING: Final = ("Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze")
 """Operators that hand values on."""
+SIGMOIDS: Final = ("HardSigmoid", "QLinearSigmoid", "Sigmoid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,8 @@ class Head:
 
     def scores(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The plain way that the graph must equal. values: (N, count), as the network gives them. Returns (N, classes)."""
-        if self.kind is Outputs.SIGMOID:
-            values = 1 / (1 + np.exp(-values))
-        elif self.kind is Outputs.LOGITS:
-            powers = np.exp(values - values.max(axis=1, keepdims=True))
-            values = powers / powers.sum(axis=1, keepdims=True)
+        if self.kind is not Outputs.PROBABILITIES:
+            values = expit(values) if self.kind is Outputs.SIGMOID else softmax(values, axis=1)
         return np.hstack([1 - values, values]) if self.count == 1 else values
 
 
@@ -74,14 +73,14 @@ def head(name: str, values: NDArray[np.float64], graph: onnx.GraphProto, wished:
     if not np.isfinite(values).all():
         raise InvalidInput(f"output {name!r} gives numbers that are not finite")
     lowest, highest, count = float(values.min()), float(values.max()), values.shape[1]
+    reaches = f"output {name!r} reaches from {lowest:.3g} to {highest:.3g}"
     shares = lowest >= 0 and highest <= 1
-    sums = bool(shares and (np.abs(values.sum(axis=1) - 1) <= ROUNDING).all())
+    sums = count > 1 and bool((np.abs(values.sum(axis=1) - 1) <= ROUNDING).all())
     if wished is Outputs.PROBABILITIES and not shares:
-        raise InvalidInput(f"output {name!r} reaches from {lowest:.3g} to {highest:.3g}; --outputs says probabilities")
-    if wished is None and shares and not (sums and count > 1) and _last(graph, name) not in ("Sigmoid", "HardSigmoid"):
-        raise InvalidInput(
-            f"output {name!r} lies in [0, 1] and does not add up to 1: logits or probabilities? expected --outputs to say it"
-        )
+        raise InvalidInput(f"{reaches}; --outputs says probabilities")
+    if wished is None and shares != sums and not (shares and _last(graph, name) in SIGMOIDS):
+        adds = "adds" if sums else "does not add"
+        raise InvalidInput(f"{reaches} and {adds} up to 1: logits or probabilities? expected --outputs to say it")
     kind = wished or (Outputs.PROBABILITIES if shares else Outputs.LOGITS)
     if count == 1 and kind is Outputs.LOGITS:
         kind = Outputs.SIGMOID

@@ -19,6 +19,10 @@ from service.errors import InvalidInput
 
 MAX_NUMBERS: Final = 2**28
 """In one tensor, of one picture: 1 GiB as float32. The first layer of a large network on 4096 x 4096 pixels has fewer."""
+SHAPES: Final = (TensorProto.INT32, TensorProto.INT64)
+"""Types of tensors that say how large others are; of another type only the scales of a Resize do."""
+LONGEST_SCALE: Final = 1024
+"""In bytes, with room to spare."""
 OLDEST_OPSET: Final = 7
 """Of the standard; from here on operators broadcast as numpy does. onnxruntime promises nothing for older ones."""
 STANDARD: Final = ("", "ai.onnx")
@@ -66,7 +70,6 @@ def _check(model: onnx.ModelProto) -> None:
             _check_operator(part)
     for tensor in tensors:
         _check_content(tensor)
-    _check_sizes(parts)
     _check_sizes(_parts(_inferred(model)))
 
 
@@ -145,6 +148,9 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     for part in _parts(bare):
         if isinstance(part, onnx.GraphProto):
             del part.value_info[:]
+            for tensor in part.initializer:
+                if tensor.data_type not in SHAPES and len(tensor.raw_data) > LONGEST_SCALE:
+                    tensor.ClearField("raw_data")  # says no shape, and would be copied three times
             for value in (*part.output, *(part.input if part is not bare.graph else ())):
                 value.ClearField("type")
     try:

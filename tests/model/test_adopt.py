@@ -250,6 +250,16 @@ def _two_inputs() -> onnx.ModelProto:
     return model
 
 
+def _stretched() -> onnx.ModelProto:
+    """3 p - 2/3: adds up to 1, and leaves [0, 1]."""
+    model = Foreign(end=("Softmax", "Mul", "Sub"), gain=1).model()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(3, np.float32), "three"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(2 / 3, np.float32), "less"))
+    model.graph.node[-2].input.append("three")
+    model.graph.node[-1].input.append("less")
+    return model
+
+
 def _typeless() -> onnx.ModelProto:
     model = Foreign().model()
     model.graph.input[0].type.tensor_type.elem_type = 99
@@ -301,6 +311,7 @@ REFUSED: dict[str, tuple[Foreign | onnx.ModelProto, dict[str, Any], Sequence[str
     "an input without a shape": (Foreign(dims=()), {}, ["no picture"]),
     "an input of no type": (_typeless(), {}, ["no known type"]),
     "a row in the weights": (_mixing("token"), {}, ["batches of 1", "Concat"]),
+    "probabilities that are none": (_stretched(), {}, ["adds up to 1", "--outputs"]),
     "numbers that are not finite": (Foreign(end=("Log", "Sqrt")), {}, ["not finite"]),
 }
 
@@ -331,6 +342,24 @@ def test_a_verdict_that_changes_is_no_proof(tmp_path: Path) -> None:
     assert 1e-6 < abs(together[apart] - alone[apart]) < 1e-3
     assert "another verdict" in _refusal(file, _wishes(thresholds={"dent": between}), samples)
     _adopt(file, _wishes(thresholds={"dent": 1.0}), samples)
+
+
+def test_a_network_that_gives_some_pictures_fewer_scores_is_refused(tmp_path: Path) -> None:
+    """Each class gets its score only where a pixel is bright: three for a white picture, none for a black one."""
+    model = Foreign().model()
+    constants = {"from": [0, 0, 0, 0], "to": [1, 1, 1, 3], "all": [-1]}
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(v), name) for name, v in constants.items())
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), "half"))
+    model.graph.node.append(helper.make_node("Slice", ["scores", "from", "to"], ["corner"]))
+    model.graph.node.append(helper.make_node("Reshape", ["corner", "all"], ["pixels"]))
+    model.graph.node.append(helper.make_node("Greater", ["pixels", "half"], ["bright"]))
+    model.graph.node.append(helper.make_node("Compress", ["end0", "bright"], ["some"], axis=1))
+    model.graph.output[0].name = "some"
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    for number, level in enumerate((255, 0)):
+        assert cv2.imwrite(str(samples / f"{number}.png"), np.full((SIZE, SIZE, 3), level, np.uint8))
+    assert "more scores than another" in _refusal(write(model, tmp_path), _wishes(), samples)
 
 
 def test_a_network_whose_size_does_not_fit_its_weights_says_so(tmp_path: Path) -> None:

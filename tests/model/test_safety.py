@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from service.errors import InvalidInput
 from service.model.contract import read
@@ -26,7 +26,7 @@ def _node(kind: str, *inputs: str, to: str = "y", domain: str = "", **attributes
 
 
 def _ints(name: str, *numbers: int) -> TensorProto:
-    return helper.make_tensor(name, TensorProto.INT64, [len(numbers)], numbers)
+    return numpy_helper.from_array(np.array(numbers, np.int64), name)
 
 
 def _graph(nodes: Sequence[NodeProto], weights: Sequence[TensorProto] = (), open_batch: bool = True) -> onnx.GraphProto:
@@ -218,6 +218,10 @@ BOMBS: dict[str, tuple[Sequence[NodeProto], Sequence[TensorProto]]] = {
     "a shape from a constant node": (
         [_node("Constant", to="s", value=_ints("v", HUGE, HUGE)), _node("ConstantOfShape", "s")],
         [],
+    ),
+    "a shape from a long table": (
+        [_node("Slice", "s", "from", "to", to="t"), _node("ConstantOfShape", "t")],
+        [_ints("s", *[HUGE] * 999), _ints("from", 5), _ints("to", 7)],
     ),
     "one that is summed away again": (
         [_node("ConstantOfShape", "s", to="t"), _node("ReduceSum", "t", to="u"), _node("Add", "x", "u")],
