@@ -24,6 +24,7 @@ def _settings(folder: Path) -> dict[str, object]:
     return {
         "line": "a",
         "model": str(MODEL),
+        "allow_ungated": True,
         "cameras": {"left": f"folder://{folder}/in"},
         "station": {"listen": f"127.0.0.1:{free_port()}"},
         "metrics": {"exporter": f"127.0.0.1:{free_port()}", "worker": f"127.0.0.1:{free_port()}"},
@@ -85,6 +86,12 @@ def test_a_bad_model_file_is_refused(run: Run, tmp_path: Path, command: str, con
     if content is not None:
         (tmp_path / "m.onnx").write_bytes(content)
     _assert_one_line(run(command, model="m.onnx"), "m.onnx")
+
+
+@pytest.mark.parametrize("command", ["check", "worker", "up"])
+def test_a_model_that_has_not_passed_the_gate_is_refused(run: Run, command: str) -> None:
+    """It says what to do about it."""
+    _assert_one_line(run(command, allow_ungated=False), "el-cells.onnx", "has not passed the gate", "--allow-ungated")
 
 
 @pytest.mark.parametrize("command", ["check", "worker"])
