@@ -123,7 +123,7 @@ def _class(kind: str, name: str, share: Estimate, limit: float) -> Check:
     if share.point is None:
         why = f"{what} there is none among the pictures; {_needed(limit)} would be needed at the least."
         return Check(name=label, value=None, limit=limit, verdict="undecided", why=why)
-    figures = f"{what} {share.point:.1%} {done} ({round(share.numerator)} of {count}; {share.lower:.1%} to {share.upper:.1%} by chance of these pictures)"
+    figures = f"{what} {share.point:.1%} {done} ({round(share.numerator)} of {count}; {share.lower:.1%} to {share.upper:.1%} with 95 % confidence)"
     if share.lower >= limit:
         return Check(
             name=label,

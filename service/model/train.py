@@ -197,12 +197,10 @@ def proven(contract: Contract, samples: Sequence[Sample], scores: NDArray[np.flo
     labels = np.array([sample.label for sample in samples])
     defects = contract.classes[1:]
     column = {name: scores[:, 1 + at] for at, name in enumerate(defects)}
-    limits = {
-        name: threshold(
-            column[name][mine := sure & (labels == name)].tolist(), column[name][sure & ~mine].tolist(), wished
-        )
-        for name in defects
-    }
+    limits = {}
+    for name in defects:
+        mine, others = sure & (labels == name), sure & (labels != name)
+        limits[name] = threshold(column[name][mine].tolist(), column[name][others].tolist(), wished)
     exceedance = np.max([column[name] / limits[name] for name in defects], axis=0)
     found = {}
     for name in defects:
