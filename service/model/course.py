@@ -143,14 +143,15 @@ class Course:
 
     def _varied(self, copy: int, chosen: Sequence[int]) -> Tensor:
         images = []
-        change = spoilt if self._spoils(copy) else varied
         for index in chosen:
+            change = spoilt if self._spoils(copy, index) else varied
             dice = np.random.default_rng((self._recipe.seed, copy, index))
             images.append(change(self._training.images[index], self._recipe.mirror, dice))
         return torch.from_numpy(np.stack(images))
 
-    def _spoils(self, copy: int) -> bool:
-        return self._recipe.failing_camera is not None and copy % 3 == 2
+    def _spoils(self, copy: int, index: int) -> bool:
+        """A third of each batch, and each picture in every third copy."""
+        return self._recipe.failing_camera is not None and (copy + index) % 3 == 2
 
     def _epoch(self, number: int) -> None:
         torch.manual_seed(self._recipe.seed * 100_003 + number)
@@ -165,7 +166,7 @@ class Course:
         loss_sum, right = 0.0, 0
         for done, chosen in enumerate(batches):
             indices = chosen % count
-            spoils = torch.tensor([self._spoils(copies[at]) for at in (chosen // count).tolist()])
+            spoils = torch.tensor([self._spoils(copies[at // count], at % count) for at in chosen.tolist()])
             logits = self._head(self._batch(copies, chosen))
             targets = self._training.targets[indices].to(self._device)
             loss = self._loss(logits, targets, self._shares(indices, spoils))

@@ -391,7 +391,7 @@ def _elsewhere(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
-    [(_truncated, "no ONNX model"), (_foreign, "of domain 'evil'"), (_elsewhere, "keeps weights in other files")],
+    [(_truncated, "no ONNX model"), (_foreign, "of domain 'evil'"), (_elsewhere, "in other files; expected one file")],
 )
 def test_files_that_cannot_run_are_refused(
     trained: Path, six_classes: Path, gate: Gate, tmp_path: Path, spoil: Callable[[Path], None], says: str
