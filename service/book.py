@@ -6,7 +6,7 @@ Between two of them nothing happens, so that whoever follows the ledger, however
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -14,14 +14,15 @@ from dataclasses import replace
 from itertools import accumulate
 from math import inf
 
-from service.paging import Closed, Paging
+from service.paging import Paging
 from service.quality.agreement import Agreement
-from service.quality.buckets import Bucket, merged
+from service.quality.buckets import Bucket, Filed, merged
 from service.quality.challenge import Challenges
 from service.quality.draw import draw_check, learned_guesses, learned_shares, surged, weights
 from service.quality.expected import Scores
+from service.quality.paired import Paired
 from service.quality.truth import SOURCES, needs_second_look, opinions, settled
-from service.quality.windows import in_window, quality
+from service.quality.windows import NO_CLOSED_BUCKET, in_window, quality
 from service.records import (
     ALL,
     Acknowledgement,
@@ -34,7 +35,10 @@ from service.records import (
     Outcome,
     RecordedLabel,
     RecordedVerdict,
+    ShadowVerdict,
     Source,
+    Term,
+    Verdict,
     WindowQuality,
 )
 from service.thresholds import Levels, LineThresholds
@@ -46,6 +50,8 @@ DUE_FOR = 30 * 86400.0
 LEARN_FROM = 50
 """So many of the newest closed buckets say how to draw next, and whether the draw followed its probabilities."""
 
+TERMS_SHOWN = 20
+
 
 class LineBook:
     """One line as known so far. Rows come in ledger order; `snapshot` may be asked at any time from then on."""
@@ -54,9 +60,10 @@ class LineBook:
         self.line = line
         self._rule = rule
         self._model = model
-        self._buckets: list[Bucket] = []
+        self._filed = Filed()
         self._filled_at: list[float] = []
-        self._closed = Closed([], [])
+        self._terms: list[int] = []  # number of the first bucket of each
+        self._ended_terms: dict[int, tuple[int, Term]] = {}  # with the closed buckets that each was made of
         self._as_closed: dict[int, Bucket] = {}
         self._late_changes = 0
         self._changed_at: float | None = None
@@ -75,7 +82,8 @@ class LineBook:
         self._passages_followed = 0
         self._paging = Paging(line, rule, self.rows, self.good, self._challenges)
         self._scores = Scores(self.rows)
-        self._recent = (-1, Bucket())
+        self._paired: dict[tuple[str, str], Paired] = {}
+        self._recent = ((-1, -1), Bucket())
         self.second_looks: dict[str, None] = {}
 
     @property
@@ -102,11 +110,8 @@ class LineBook:
 
     def add_part(self, row: RecordedVerdict, budget: float) -> None:
         """Takes in one new part, drawn under this audit budget."""
-        verdict, size = row.verdict, self._rule.bucket.parts
-        number = row.ordinal // size
-        while len(self._buckets) <= number:
-            self._buckets.append(Bucket())
-        bucket = self._buckets[number]
+        verdict, number = row.verdict, self._open(row)
+        bucket = self._filed.buckets[number]
         self._parts[verdict.camera, verdict.outcome] += 1
         self._later("captured", verdict.captured_at)
         self._later("recorded", row.recorded_at)
@@ -122,8 +127,26 @@ class LineBook:
             self._scores.add(number, self._probabilities(verdict.scores), verdict.flagged)
             if verdict.outcome is not Outcome.PASS:
                 self._waiting[verdict.part_id] = (SOURCES[verdict.outcome], verdict.captured_at)
-        if bucket.full(size):
+        if bucket.full(self._rule.bucket.parts):
             self._filled_at.append(row.recorded_at)
+
+    def _open(self, row: RecordedVerdict) -> int:
+        """Number of the bucket that the part falls into: the newest, unless that is full or of another model."""
+        buckets, model = self._filed.buckets, row.verdict.model
+        if len(self._filled_at) == len(buckets) or buckets[-1].model != model:
+            if len(self._filled_at) < len(buckets):
+                self._filled_at.append(row.recorded_at)
+            if not buckets or buckets[-1].model != model:
+                self._terms.append(len(buckets))
+                self._scores.begin(len(buckets))
+            buckets.append(Bucket(model=model))
+        buckets[-1].end = row.ordinal + 1
+        return len(buckets) - 1
+
+    @property
+    def _judging(self) -> str:
+        """Digest of the model that judged the newest part."""
+        return self._filed.buckets[-1].model if self._filed.buckets else ""
 
     def _probabilities(self, scores: Sequence[float]) -> tuple[float, ...]:
         """P(defect) of each row, as the scores say it."""
@@ -132,8 +155,35 @@ class LineBook:
         by_class = dict(zip(self._model.classes, scores, strict=True))
         return (1 - by_class[self.good], *(by_class[name] for name in self._model.defects))
 
-    def add_label(self, part: RecordedVerdict, labels: Sequence[RecordedLabel]) -> None:
-        """Takes in the last of `labels`, all rows of this part so far."""
+    def add_shadow(self, part: RecordedVerdict, said: ShadowVerdict, labels: Sequence[RecordedLabel]) -> None:
+        """Takes in what a shadow would have said of a part. labels: all rows of it so far."""
+        if not self._is_challenge(part):
+            self._take_pairs(part.verdict, [said], labels, 1)
+
+    def _take_pairs(
+        self, verdict: Verdict, shadows: Sequence[ShadowVerdict], labels: Sequence[RecordedLabel], step: int
+    ) -> None:
+        for said in shadows:
+            key = verdict.model, said.model
+            self._paired.setdefault(key, Paired(*key)).weights[verdict.weight] += step
+        self._pair(verdict, shadows, self._settled(verdict, labels), step)
+
+    def _pair(self, verdict: Verdict, shadows: Sequence[ShadowVerdict], actual: str | None, step: int) -> None:
+        """Parts that nobody drew are left out, as from recall."""
+        if actual is None or verdict.outcome is Outcome.PASS:
+            return
+        for said in shadows:
+            counts = self._paired[verdict.model, said.model].counts
+            other = said.predicted if said.flagged else self.good  # whatever the shadow calls it
+            counts[actual, verdict.predicted, other, verdict.weight] += step
+
+    def _settled(self, verdict: Verdict, labels: Sequence[RecordedLabel]) -> str | None:
+        return settled(labels, verdict.outcome, self.good, self._rule.labels.second_look)
+
+    def add_label(
+        self, part: RecordedVerdict, labels: Sequence[RecordedLabel], shadows: Sequence[ShadowVerdict] = ()
+    ) -> None:
+        """Takes in the last of `labels`, all rows of this part so far. shadows: what was taken in of shadows' verdicts on it."""
         verdict, newest = part.verdict, labels[-1]
         self.advance(newest.recorded_at)
         challenge = self._is_challenge(part)
@@ -153,29 +203,37 @@ class LineBook:
             self.second_looks.pop(verdict.part_id, None)
         self._agreement.count(opinions(labels[:-1]), -1)
         self._agreement.count(opinions(labels))
-        before = settled(labels[:-1], verdict.outcome, self.good, second_look)
-        after = settled(labels, verdict.outcome, self.good, second_look)
+        before, after = self._settled(verdict, labels[:-1]), self._settled(verdict, labels)
         if before == after:
             return
+        self._pair(verdict, shadows, before, -1)
+        self._pair(verdict, shadows, after, 1)
         bucket = self._changed(part, newest.recorded_at)
         if before is not None:
             bucket.settle(verdict, before, step=-1)
         if after is not None:
             bucket.settle(verdict, after)
 
-    def report(self, said: ChallengeReport, part: RecordedVerdict, labels: Sequence[RecordedLabel]) -> None:
-        """Takes a part out of production: it was a pass of a challenge part. labels: all rows of it so far."""
+    def report(
+        self,
+        said: ChallengeReport,
+        part: RecordedVerdict,
+        labels: Sequence[RecordedLabel],
+        shadows: Sequence[ShadowVerdict] = (),
+    ) -> None:
+        """Takes a part out of production: it was a pass of a challenge part. labels, shadows: all of it so far."""
         self.advance(said.recorded_at)
         verdict, challenge = part.verdict, self._challenges.in_force(said.name, said.recorded_at)
         if challenge is None or self._is_challenge(part):
             return
         bucket = self._changed(part, said.recorded_at)
-        actual = settled(labels, verdict.outcome, self.good, self._rule.labels.second_look)
+        actual = self._settled(verdict, labels)
+        self._take_pairs(verdict, shadows, labels, -1)
         if actual is not None:
             bucket.settle(verdict, actual, step=-1)
         bucket.exclude(verdict)
         self._agreement.count(opinions(labels), -1)
-        number = part.ordinal // self._rule.bucket.parts
+        number = self._filed.holding(part.ordinal)
         self._scores.add(number, self._probabilities(verdict.scores), verdict.flagged, step=-1)
         self._waiting.pop(verdict.part_id, None)
         self.second_looks.pop(verdict.part_id, None)
@@ -187,13 +245,14 @@ class LineBook:
 
     def _changed(self, part: RecordedVerdict, at: float) -> Bucket:
         """The bucket of a part whose counts are about to change. Of a closed one the first report is kept."""
-        number = part.ordinal // self._rule.bucket.parts
-        bucket = self._buckets[number]
-        if number < len(self._closed.buckets):
+        number = self._filed.holding(part.ordinal)
+        bucket = self._filed.buckets[number]
+        if number < self._filed.closed:
             self._as_closed.setdefault(number, deepcopy(bucket))
             self._late_changes += 1
             self._changed_at = at
-            self._recent = (-1, bucket)
+            self._recent = ((-1, -1), bucket)
+            self._ended_terms.pop(bisect_right(self._terms, number) - 1, None)
             self._paging.forget_from(number)
         return bucket
 
@@ -209,8 +268,7 @@ class LineBook:
             self._settle_changes()
         while (moment := min(self._closes_at(), self._passage_at())) <= now:
             if self._closes_at() == moment:
-                self._closed.buckets.append(self._buckets[len(self._closed.buckets)])
-                self._closed.at.append(moment)
+                self._filed.closed_at.append(moment)
             else:
                 self._passages_followed += 1
             self._follow(moment)
@@ -222,15 +280,15 @@ class LineBook:
             self._follow(at)
 
     def _follow(self, at: float) -> None:
-        self._paging.follow(self._closed, self._passages_followed, at)
+        self._paging.follow(self._filed, self._passages_followed, at)
 
     def _closes_at(self) -> float:
         """Buckets close in order, once full and once their labels have had time to arrive; inf: not known yet."""
-        number = len(self._closed.buckets)
+        number = self._filed.closed
         if number >= len(self._filled_at):
             return inf
-        labelled = self._buckets[number].last_captured_at + self._rule.bucket.closes_after
-        return max(labelled, self._filled_at[number], *self._closed.at[-1:])
+        labelled = self._filed.buckets[number].last_captured_at + self._rule.bucket.closes_after
+        return max(labelled, self._filled_at[number], *self._filed.closed_at[-1:])
 
     def _passage_at(self) -> float:
         passages = self._challenges.passages
@@ -244,7 +302,8 @@ class LineBook:
         self.advance(as_of)
         self._settle_changes()
         self._forget_overdue(as_of)
-        closed = self._closed.buckets
+        filed = self._filed
+        closed, still_open = filed.buckets[: filed.closed], filed.buckets[filed.closed :]
         official = self._quality(closed, as_of)
         pages = self._paging.pages()
         pending = Counter(source for source, _ in self._waiting.values())
@@ -264,13 +323,13 @@ class LineBook:
             last_label_at=self._last.get("labelled"),
             oldest_pending_at=min((at for _, at in self._waiting.values()), default=None),
             closed_buckets=len(closed),
-            open_parts=sum(bucket.parts for bucket in self._buckets[len(closed) :]),
+            open_parts=sum(bucket.parts for bucket in still_open),
             defects=self.rows,
             quality=official,
-            provisional=tuple(replace(row, provisional=True) for row in self._quality(self._buckets, as_of)),
+            provisional=tuple(replace(row, provisional=True) for row in self._quality(filed.buckets, as_of)),
             first_reported=self._first_reported(official, as_of),
             late_changes=self._late_changes,
-            evidence=self._paging.evidence(),
+            evidence=self._paging.evidence(self._judging),
             pages=pages,
             at_risk=self._at_risk({page.defect: page.at_risk_from for page in reversed(pages) if page.standing}),
             next_draw=self._next_draw(recent),
@@ -279,6 +338,8 @@ class LineBook:
             agreement=self._agreement.state(self.good),
             expected=expected,
             drift=drift,
+            comparisons=tuple(pair.compare(row, self.good) for pair in self._paired.values() for row in self.rows),
+            terms=tuple(self._term(number) for number in range(len(self._terms))[-TERMS_SHOWN:]),
         )
 
     def _forget_overdue(self, as_of: float) -> None:
@@ -292,46 +353,80 @@ class LineBook:
     def _quality(self, buckets: Sequence[Bucket], as_of: float) -> tuple[WindowQuality, ...]:
         found: list[WindowQuality] = []
         for window in self._rule.windows:
-            inside = buckets[in_window(buckets, window, as_of) :]
+            inside = buckets[in_window(buckets, window, as_of, self._judging) :]
             total = merged(bucket for bucket in inside if bucket.usable)
             starved = sum(not bucket.usable for bucket in inside)
             found += [
-                quality(total, self.line, defect, self.good, window.name, self._threshold(defect), starved)
+                quality(total, self.line, defect, self.good, window.name, self._threshold(defect), starved, self._empty)
                 for defect in self.rows
             ]
         return tuple(found)
+
+    @property
+    def _empty(self) -> str:
+        """Why a window without closed buckets is empty."""
+        if len(self._terms) < 2:
+            return NO_CLOSED_BUCKET
+        return f"windows begin anew with model {self._judging[:12]}: none of its buckets in the window has closed yet"
+
+    def _term(self, at: int) -> Term:
+        """Term number `at`. What an ended one comes to is kept until one of its buckets closes or changes."""
+        first, judging = self._terms[at], at + 1 == len(self._terms)
+        after = len(self._filed.buckets) if judging else self._terms[at + 1]
+        known = min(after, self._filed.closed)
+        if judging or self._ended_terms.get(at, (-1,))[0] != known:
+            buckets, start = self._filed.buckets[first:after], self._filed.start(first)
+            term = Term(
+                model=buckets[0].model,
+                first=start,
+                parts=buckets[-1].end - start,
+                began_at=buckets[0].first_captured_at,
+                ended_at=None if judging else max(bucket.last_captured_at for bucket in buckets),
+                quality=() if judging else self._rows_over(self._filed.buckets[first:known], "term"),
+            )
+            if judging:
+                return term
+            self._ended_terms[at] = known, term
+        return self._ended_terms[at][1]
+
+    def _rows_over(self, buckets: Sequence[Bucket], name: str) -> tuple[WindowQuality, ...]:
+        total = merged(bucket for bucket in buckets if bucket.usable)
+        return tuple(quality(total, self.line, row, self.good, name, self._threshold(row)) for row in self.rows)
 
     def _first_reported(self, official: tuple[WindowQuality, ...], as_of: float) -> tuple[WindowQuality, ...]:
         """What the windows said before anybody changed his mind about their parts."""
         if not self._as_closed:
             return official
-        as_closed = [self._as_closed.get(number, bucket) for number, bucket in enumerate(self._closed.buckets)]
+        as_closed = [
+            self._as_closed.get(number, bucket)
+            for number, bucket in enumerate(self._filed.buckets[: self._filed.closed])
+        ]
         return self._quality(as_closed, as_of)
 
     def _at_risk(self, first: Mapping[str, int]) -> dict[str, int]:
-        size = self._rule.bucket.parts
+        filed = self._filed
         return {
-            defect: sum(bucket.passed.total() for bucket in self._buckets[ordinal // size :])
+            defect: sum(bucket.passed.total() for bucket in filed.buckets[filed.holding(ordinal) :])
             for defect, ordinal in first.items()
         }
 
     def _newest_closed(self) -> Bucket:
-        """The newest LEARN_FROM closed buckets as one."""
-        count = len(self._closed.buckets)
-        if self._recent[0] != count:
-            self._recent = (count, merged(self._closed.buckets[-LEARN_FROM:]))
+        """The newest LEARN_FROM closed buckets of the model in force as one."""
+        count, began = self._filed.closed, self._terms[-1] if self._terms else 0
+        if self._recent[0] != (count, began):
+            self._recent = (count, began), merged(self._filed.buckets[max(began, count - LEARN_FROM) : count])
         return self._recent[1]
 
     def _next_draw(self, recent: Bucket) -> DrawAdvice:
-        surge = self._paging.surge
+        surge = self._paging.surge(self._judging)
         budget = surged(self._rule.audit.budget, surge)
         known = self._model.guesses if self._model else ()
         guesses = learned_guesses(recent.audits, self.good, *([known] if known else []))
         return DrawAdvice(tuple(weights(budget, learned_shares(recent.passed), guesses)), budget, surge)
 
     def overall(self) -> tuple[WindowQuality, ...]:
-        """Quality over every bucket, open ones included."""
-        total = merged(self._buckets)
+        """Quality over every bucket, open ones and those of other models included."""
+        total = merged(self._filed.buckets)
         return tuple(
             quality(total, self.line, defect, self.good, "overall", self._threshold(defect)) for defect in self.rows
         )

@@ -6,7 +6,7 @@ A part or a label costs the same however long the history is; a restart follows 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from threading import Lock
@@ -20,6 +20,7 @@ from service.records import (
     ModelInForce,
     RecordedLabel,
     RecordedVerdict,
+    ShadowVerdict,
     Snapshot,
     Verdict,
     WindowQuality,
@@ -44,7 +45,7 @@ class Monitor:
         """As if just started."""
         self._books: dict[str, LineBook] = {}
         self._budgets: dict[tuple[str, int], float] = {}
-        self._read = dict.fromkeys(("parts", "labels", "challenges", "reports", "acknowledgements"), 0)
+        self._read = dict.fromkeys(("parts", "shadows", "labels", "challenges", "reports", "acknowledgements"), 0)
         self._waiting: set[str] = set()
         self._told: deque[ChallengeReport | Acknowledgement] = deque()
 
@@ -84,11 +85,36 @@ class Monitor:
             self._take_parts(rows)
             self._read["parts"] = rows[-1].sequence
         self._register_challenges()
+        self._take_shadows()
         self._hear()
         while labels := self._ledger.labels_after(self._read["labels"], CHUNK):
             self._take_labels(labels)
             self._read["labels"] = labels[-1].sequence
         self._take_told(inf)
+
+    def _take_shadows(self) -> None:
+        """Up to the first whose part has come since the parts were read."""
+        while rows := self._ledger.shadow_verdicts_after(self._read["shadows"], CHUNK):
+            part_ids = list({row.verdict.part_id for row in rows})
+            parts, history = self._ledger.parts(part_ids), self._ledger.labels(part_ids)
+            for row in rows:
+                part = parts[row.verdict.part_id]
+                if part.sequence > self._read["parts"]:
+                    return
+                self._book(part.verdict.line).add_shadow(part, row.verdict, self._known(history, part.verdict.part_id))
+                self._read["shadows"] = row.sequence
+
+    def _known(self, history: Mapping[str, Sequence[RecordedLabel]], part_id: str) -> list[RecordedLabel]:
+        """Those labels of the part that have been taken in."""
+        return [label for label in history.get(part_id, ()) if label.sequence <= self._read["labels"]]
+
+    def _shadows(self, part_ids: Sequence[str]) -> Mapping[str, Sequence[ShadowVerdict]]:
+        """What was taken in of shadows' verdicts on these parts."""
+        known = self._ledger.shadow_verdicts(part_ids) if self._read["shadows"] else {}
+        return {
+            part_id: [row.verdict for row in rows if row.sequence <= self._read["shadows"]]
+            for part_id, rows in known.items()
+        }
 
     def _register_challenges(self) -> None:
         for sequence, challenge in self._ledger.challenge_parts_after(self._read["challenges"]):
@@ -111,9 +137,9 @@ class Monitor:
             if isinstance(told, Acknowledgement):
                 self._book(told.line).acknowledge(told)
             elif part := self._ledger.parts([told.part_id]).get(told.part_id):
-                history = self._ledger.labels([told.part_id]).get(told.part_id, ())
-                known = [label for label in history if label.sequence <= self._read["labels"]]
-                self._book(part.verdict.line).report(told, part, known)
+                known = self._known(self._ledger.labels([told.part_id]), told.part_id)
+                shadows = self._shadows([told.part_id]).get(told.part_id, ())
+                self._book(part.verdict.line).report(told, part, known, shadows)
 
     def _take_parts(self, rows: Sequence[RecordedVerdict]) -> None:
         early = [row.verdict.part_id for row in rows if row.verdict.part_id in self._waiting]
@@ -140,7 +166,7 @@ class Monitor:
     def _take_labels(self, rows: Sequence[RecordedLabel]) -> None:
         part_ids = list({row.label.part_id for row in rows})
         parts = self._ledger.parts(part_ids)
-        history = self._ledger.labels(part_ids)
+        history, shadows = self._ledger.labels(part_ids), self._shadows(part_ids)
         for row in rows:
             self._take_told(row.recorded_at)
             self._read["labels"] = row.sequence
@@ -150,7 +176,7 @@ class Monitor:
                 self._waiting.add(part_id)
                 continue
             upto = [label for label in history[part_id] if label.sequence <= row.sequence]
-            self._book(part.verdict.line).add_label(part, upto)
+            self._book(part.verdict.line).add_label(part, upto, shadows.get(part_id, ()))
 
     def _book(self, line: str) -> LineBook:
         if line not in self._books:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 
-from service.quality.buckets import Bucket, merged
+from service.quality.buckets import Bucket, Filed, merged
 from service.quality.challenge import Challenges, Passage
 from service.quality.evidence import bets, challenge_bets
 from service.quality.meter import Meter, Step, limit_in_steps
 from service.quality.windows import in_window, quality
 from service.records import ALL, Acknowledgement, Detector, EvidenceState, Page, State
 from service.thresholds import LineThresholds, Window
-
-
-@dataclass(slots=True)
-class Closed:
-    """The closed buckets of a line, oldest first, and when each of them closed (seconds UTC)."""
-
-    buckets: list[Bucket]
-    at: list[float]
 
 
 class Paging:
@@ -57,7 +49,7 @@ class Paging:
             if fed_by is Detector.AUDIT:
                 meter.forget_from(number)
 
-    def follow(self, closed: Closed, passages: int, at: float) -> None:
+    def follow(self, filed: Filed, passages: int, at: float) -> None:
         """Takes in all closed buckets, and the first `passages` challenge parts that came to be known, at this moment."""
         for row in self._thresholds:
             audited, challenged = self._meters[row, Detector.AUDIT], self._meters[row, Detector.CHALLENGE]
@@ -65,43 +57,44 @@ class Paging:
                 before, self._passed[row] = self._passed[row], self._challenges.of(row, passages)
                 same = sum(one == other for one, other in zip(before, self._passed[row], strict=False))
                 challenged.forget_from(same)
-            raised = audited.follow(len(closed.buckets), partial(self._bucket_step, closed, row), at)
+            raised = audited.follow(filed.closed, partial(self._bucket_step, filed, row), at)
             raised += challenged.follow(len(self._passed[row]), partial(self._passage_step, row), at)
             if raised or self._corrected:
-                self._find_parts_at_risk(closed, row)
+                self._find_parts_at_risk(filed, row)
             if any(page.standing for page in (*audited.pages, *challenged.pages)):
-                self._clear(closed, row, at)
+                self._clear(filed, row, at)
         self._corrected, self._passages = False, passages
 
-    def _find_parts_at_risk(self, closed: Closed, row: str) -> None:
+    def _find_parts_at_risk(self, filed: Filed, row: str) -> None:
         for fed_by in Detector:
             meter = self._meters[row, fed_by]
             meter.pages = [
-                replace(page, at_risk_from=self._at_risk_from(closed, row, page)) if page.standing else page
+                replace(page, at_risk_from=self._at_risk_from(filed, row, page)) if page.standing else page
                 for page in meter.pages
             ]
 
-    def _bucket_step(self, closed: Closed, row: str, number: int) -> Step:
+    def _bucket_step(self, filed: Filed, row: str, number: int) -> Step:
         """A bucket whose rejects nobody looked at tells nothing."""
-        bucket, threshold = closed.buckets[number], self._thresholds[row]
-        seconds = (bucket.last_captured_at - closed.buckets[0].first_captured_at) / (number + 1)
-        wished = self._wished_seconds(closed.at[number])
-        limit = limit_in_steps(wished, seconds, threshold, bets(threshold, self._least_budget(closed, number)))
+        bucket, threshold = filed.buckets[number], self._thresholds[row]
+        seconds = (bucket.last_captured_at - filed.buckets[0].first_captured_at) / (number + 1)
+        wished = self._wished_seconds(filed.closed_at[number])
+        limit = limit_in_steps(wished, seconds, threshold, bets(threshold, self._least_budget(filed, number)))
         use = bucket.usable
         return Step(
             hits=bucket.hits(row, self._good) if use else 0,
             misses=bucket.plain_misses(row, self._good) if use else {},
             bets=bets(threshold, self._budget(bucket)),
             limit=limit,
-            ordinal=(number + 1) * self._rule.bucket.parts,
+            ordinal=bucket.end,
+            model=bucket.model,
         )
 
     def _budget(self, bucket: Bucket) -> float:
         return bucket.budget if bucket.budget < inf else self._rule.audit.budget
 
-    def _least_budget(self, closed: Closed, number: int) -> float:
+    def _least_budget(self, filed: Filed, number: int) -> float:
         """The smallest budget up to this bucket: the shyest bets let a meter rise highest on hits alone, and it keeps that."""
-        for bucket in closed.buckets[len(self._least) : number + 1]:
+        for bucket in filed.buckets[len(self._least) : number + 1]:
             self._least.append(min([self._budget(bucket), *self._least[-1:]]))
         return self._least[number]
 
@@ -110,7 +103,7 @@ class Paging:
         seconds = (one.captured_at - (self._challenges.registered_at or 0.0)) / (number + 1)
         stakes = challenge_bets(threshold)
         limit = limit_in_steps(self._wished_seconds(one.recorded_at), seconds, threshold, stakes)
-        return Step(int(one.caught), {} if one.caught else {1: 1}, stakes, limit, one.ordinal + 1)
+        return Step(int(one.caught), {} if one.caught else {1: 1}, stakes, limit, one.ordinal + 1, one.model)
 
     def _wished_seconds(self, at: float) -> float:
         """Time between false pages that each meter may cause: the rows share the line's, and with challenge parts both
@@ -119,52 +112,56 @@ class Paging:
         shared = 2 if began is not None and at >= began else 1
         return self._rule.false_page_every * len(self._thresholds) * shared
 
-    def _proven(self, closed: Closed, row: str, upto: int) -> bool:
+    def _proven(self, filed: Filed, row: str, upto: int) -> bool:
         """Whether every window proved recall when bucket `upto` closed, by what is known of its parts now."""
         known = self._proofs[row]
         if upto not in known:
-            known[upto] = all(self._state(closed, row, upto, window) is State.PROVEN for window in self._rule.windows)
+            known[upto] = all(self._state(filed, row, upto, window) is State.PROVEN for window in self._rule.windows)
         return known[upto]
 
-    def _state(self, closed: Closed, row: str, upto: int, window: Window) -> State:
-        first = in_window(closed.buckets, window, closed.at[upto], upto + 1)
-        total = merged(bucket for bucket in closed.buckets[first : upto + 1] if bucket.usable)
+    def _state(self, filed: Filed, row: str, upto: int, window: Window) -> State:
+        first = self._window_begins(filed, window, upto)
+        total = merged(bucket for bucket in filed.buckets[first : upto + 1] if bucket.usable)
         return quality(total, self._line, row, self._good, window.name, self._thresholds[row]).state
 
-    def _clear(self, closed: Closed, row: str, at: float) -> None:
-        """Ends pages once windows that began after them are proven."""
-        if closed.buckets and self._proven(closed, row, len(closed.buckets) - 1):
-            first = min(in_window(closed.buckets, window, closed.at[-1]) for window in self._rule.windows)
-            for fed_by in Detector:
-                self._meters[row, fed_by].clear_before(first * self._rule.bucket.parts, at)
+    def _window_begins(self, filed: Filed, window: Window, upto: int) -> int:
+        """Number of the first bucket of the window as it was when bucket `upto` closed."""
+        return in_window(filed.buckets, window, filed.closed_at[upto], filed.buckets[upto].model, upto + 1)
 
-    def _at_risk_from(self, closed: Closed, row: str, page: Page) -> int:
+    def _clear(self, filed: Filed, row: str, at: float) -> None:
+        """Ends pages once windows that began after them are proven."""
+        newest = filed.closed - 1
+        if newest >= 0 and self._proven(filed, row, newest):
+            first = min(self._window_begins(filed, window, newest) for window in self._rule.windows)
+            for fed_by in Detector:
+                self._meters[row, fed_by].clear_before(filed.start(first), at)
+
+    def _at_risk_from(self, filed: Filed, row: str, page: Page) -> int:
         """Ordinal from which parts are in doubt: behind the last bucket that closed PROVEN before the page, or behind a
         challenge part that was caught since. A challenge that was caught frees no parts once a miss had been found."""
-        size = self._rule.bucket.parts
-        upto = min(len(closed.buckets), page.ordinal // size)
-        proven = next((number + 1 for number in range(upto - 1, -1, -1) if self._proven(closed, row, number)), 0)
+        upto = min(filed.closed, filed.holding(page.ordinal))
+        proven = next((number + 1 for number in range(upto - 1, -1, -1) if self._proven(filed, row, number)), 0)
+        first = filed.start(proven)
         misses = [
-            number * size
+            filed.start(number)
             for number in range(proven, upto)
-            if closed.buckets[number].plain_misses(row, self._good)
-            or closed.buckets[number].volunteered_misses(row, self._good)
+            if filed.buckets[number].plain_misses(row, self._good)
+            or filed.buckets[number].volunteered_misses(row, self._good)
         ]
-        passed = [one for one in self._passed[row] if proven * size <= one.ordinal < page.ordinal]
+        passed = [one for one in self._passed[row] if first <= one.ordinal < page.ordinal]
         misses += [one.ordinal for one in passed if not one.caught]
         first_miss = min(misses, default=page.ordinal)
-        return max(
-            [proven * size, *(one.ordinal // size * size for one in passed if one.caught and one.ordinal < first_miss)]
-        )
+        freed = (one.ordinal for one in passed if one.caught and one.ordinal < first_miss)
+        return max([first, *(filed.start(filed.holding(ordinal)) for ordinal in freed)])
 
     def acknowledge(self, said: Acknowledgement) -> None:
         for (row, _), meter in self._meters.items():
             if said.defect in (row, ALL):
                 meter.acknowledge(said.recorded_at, said.by, said.note)
 
-    @property
-    def surge(self) -> bool:
-        return any(meter.surge for (_, fed_by), meter in self._meters.items() if fed_by is Detector.AUDIT)
+    def surge(self, model: str) -> bool:
+        """Whether evidence about this model, the one in force, asks for more audits."""
+        return any(meter.surge(model) for (_, fed_by), meter in self._meters.items() if fed_by is Detector.AUDIT)
 
     def pages(self) -> tuple[Page, ...]:
         """All that were ever raised, oldest first."""
@@ -172,6 +169,6 @@ class Paging:
             sorted((page for meter in self._meters.values() for page in meter.pages), key=lambda page: page.raised_at)
         )
 
-    def evidence(self) -> tuple[EvidenceState, ...]:
-        """Of the meters that have been fed."""
-        return tuple(state for meter in self._meters.values() if (state := meter.state()).steps)
+    def evidence(self, model: str) -> tuple[EvidenceState, ...]:
+        """About this model, the one in force, of the meters that have been fed."""
+        return tuple(state for meter in self._meters.values() if (state := meter.state(model)).steps)

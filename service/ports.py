@@ -231,6 +231,10 @@ class LedgerReader(Protocol):
         """What shadows said, with a larger sequence, ascending: a row always comes after its part's own record."""
         ...
 
+    def shadow_verdicts(self, part_ids: Sequence[str]) -> Mapping[str, Sequence[RecordedShadow]]:
+        """What shadows said of these parts, by sequence."""
+        ...
+
     def model_history(self, line: str) -> Sequence[ModelInForce]:
         """Every model that was ever registered for the line, in whatever role, in order."""
         ...

@@ -460,6 +460,53 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """A model's time at a line, from one change of the model to the next: windows and evidence are of one term only.
+
+    model: digest. first: ordinal of its first part; parts: how many it has judged. Times are capture times, ended_at None while
+    it judges. quality: of an ended term, over all its closed buckets, window "term"; () while it judges.
+    """
+
+    model: str
+    first: int
+    parts: int
+    began_at: float
+    ended_at: float | None
+    quality: tuple[WindowQuality, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OneSided:
+    """Parts that one of two models flagged and the other did not. by_active: looked at again, each counts once. by_shadow:
+    as many parts as the audited ones stand for, which are `audited` in number. p_value: two-sided, of both being equal, None
+    where they never differed."""
+
+    by_active: int
+    by_shadow: int
+    audited: int
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A shadow against the active model (digests) on one defect, over the parts that both have judged.
+
+    parts: all of them; labelled: those that are rejected or audited and settled. recall, precision: of the active one and of
+    the shadow, audit-weighted, None where nothing is known. caught: of the defects; false_rejects: of the good parts.
+    """
+
+    active: str
+    shadow: str
+    defect: str
+    parts: int
+    labelled: int
+    recall: tuple[float | None, float | None]
+    precision: tuple[float | None, float | None]
+    caught: OneSided
+    false_rejects: OneSided
+
+
+@dataclass(frozen=True, slots=True)
 class LineSnapshot:
     """All that is known of one line at `Snapshot.as_of`.
 
@@ -468,7 +515,8 @@ class LineSnapshot:
     provisional: of all; first_reported: of closed buckets with the labels that they had when they closed, and late_changes
     the number of labels that changed one since. pages: all, oldest first. at_risk: {defect: passed parts that a standing page
     touches}. draw_check: probability of draw counts this far from their probabilities. expected: {defect: recall expected
-    from the scores alone}. drift: population stability index of the scores.
+    from the scores alone}. drift: population stability index of the scores. terms: the newest of them, the model in force last.
+    comparisons: of every two models that judged the same parts, the newest pair last.
     """
 
     line: str
@@ -497,6 +545,8 @@ class LineSnapshot:
     agreement: AgreementState
     expected: Mapping[str, float]
     drift: float | None
+    terms: tuple[Term, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     models: tuple[ModelInForce, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()
 

@@ -26,6 +26,7 @@ from service.records import (
     Label,
     LineSnapshot,
     Outcome,
+    ShadowVerdict,
     Source,
     State,
     Verdict,
@@ -51,6 +52,12 @@ class Factory:
 
     def __init__(self, ledger: SqlLedger, clock: SimulatedClock) -> None:
         self.ledger, self.clock, self.count = ledger, clock, 0
+        self.model = MODEL.digest
+
+    def activate(self, digest: str) -> None:
+        """Another model of the same classes takes over."""
+        self.model = digest
+        self.ledger.register(replace(MODEL, digest=digest, since=self.clock.now))
 
     def part(self, outcome: Outcome, part_id: str = "", policy: int = 1, thresholds: str = "t") -> Verdict:
         self.clock.now += 1.0
@@ -60,7 +67,7 @@ class Factory:
             line=LINE,
             camera="left",
             captured_at=self.clock.now,
-            model=MODEL.digest,
+            model=self.model,
             thresholds=thresholds,
             scores=(0.1, 0.9) if flagged else (0.9, 0.1),
             exceedance=1.8 if flagged else 0.2,
@@ -508,6 +515,105 @@ def test_the_draw_is_checked_against_its_probabilities(factory: Factory, look: L
     assert (look().draw_check or 0) < 1e-6
 
 
+def test_windows_and_evidence_begin_anew_with_a_model(factory: Factory, look: Look) -> None:
+    """From its first part on nothing of the old model is in any figure of the new one; the old one's figures are kept."""
+    for missed in (0, 0, 2):
+        factory.bucket(missed)
+    factory.wait()
+    before = look()
+    assert before.evidence[0].evidence > 0 and len(before.terms) == 1 and before.terms[0].quality == ()
+    factory.activate("e" * 64)
+    assert crack(look()) == crack(before)  # no part of its own yet
+    factory.part(Outcome.PASS)
+    line = look()
+    assert crack(line).parts == 0 and crack(line).state is State.UNKNOWN
+    assert "begin anew with model eeeeeeeeeeee" in crack(line).reason
+    assert [row.parts for row in line.provisional] == [1, 1]
+    assert line.evidence[0].evidence == 0 and line.evidence[0].limit == before.evidence[0].limit
+    old, new = line.terms
+    assert (old.model, old.first, old.parts, old.ended_at) == (MODEL.digest, 0, 300, before.last_captured_at)
+    assert (new.model, new.first, new.parts, new.ended_at) == ("e" * 64, 300, 1, None)
+    (kept,) = [row for row in old.quality if row.defect == "crack"]
+    assert replace(kept, window="400 parts") == crack(before)
+    factory.bucket(0)
+    factory.wait()
+    assert (crack(look()).parts, look().closed_buckets) == (100, 4)
+
+
+def test_a_bucket_that_another_model_cut_short_closes_as_any_other(factory: Factory, look: Look) -> None:
+    """Its parts are the old model's, and so is a label that comes to it late."""
+    for _ in range(30):
+        cut = factory.part(Outcome.REJECT)
+        factory.label(cut, "crack")
+    factory.activate("e" * 64)
+    factory.bucket(0)
+    factory.wait()
+    line = look()
+    assert line.closed_buckets == 2 and crack(line).true_positive == 10
+    assert line.terms[0].quality[0].true_positive == 30
+    factory.label(cut, "good")
+    assert look().terms[0].quality[0].true_positive == 29 and crack(look()).true_positive == 10
+
+
+def test_a_page_about_the_old_model_stands_until_the_new_one_is_proven(factory: Factory, look: Look) -> None:
+    """A swap resolves nothing by itself: the parts that the old model passed are still out there."""
+    rules = parse(RULES.replace("page: 0.8", "page: 0.3"))
+    for _ in range(2):
+        factory.bucket(25)
+    factory.activate("e" * 64)
+    factory.part(Outcome.PASS)
+    factory.wait()
+    line = look(rules)
+    assert line.pages[0].standing and line.evidence[0].paged and line.evidence[0].evidence == 0
+    for _ in range(4):
+        factory.bucket(0)
+    factory.wait()
+    line = look(rules)
+    assert crack(line).state is State.PROVEN
+    assert line.pages[0].cleared_at is not None and line.at_risk == {}
+
+
+def test_going_back_to_a_model_begins_anew_too(factory: Factory, look: Look) -> None:
+    """Nobody can tell what has changed at the line meanwhile; three terms are listed."""
+    factory.bucket(0)
+    factory.activate("e" * 64)
+    factory.bucket(0)
+    factory.activate(MODEL.digest)
+    factory.part(Outcome.PASS)
+    factory.wait()
+    line = look()
+    assert crack(line).parts == 0
+    assert [(term.model[0], term.first) for term in line.terms] == [("d", 0), ("e", 100), ("d", 200)]
+
+
+def shadowed(part: Verdict, flagged: bool, model: str = "s") -> ShadowVerdict:
+    """What a shadow would have said of a part."""
+    return ShadowVerdict(part.part_id, LINE, model, (0.5, 0.5), 1.0, "crack" if flagged else "fine", flagged)
+
+
+def test_a_shadow_is_compared_on_the_labelled_parts(factory: Factory, look: Look) -> None:
+    """Whether its verdict or the label came first, what it said of parts nobody drew left out, corrections followed."""
+    made = factory.bucket(0, labelled=False)
+    early, late = made[:50], made[50:]
+    factory.ledger.record_shadow([shadowed(part, part.outcome is Outcome.AUDIT) for part in early])
+    look()
+    factory.label_all(made, 0)
+    look()
+    factory.ledger.record_shadow([shadowed(part, part.outcome is Outcome.AUDIT) for part in late])
+    (every, kind) = look().comparisons
+    assert (every.active, every.shadow, every.defect, every.parts) == (MODEL.digest, "s", ALL, 100)
+    assert every.labelled == sum(part.outcome is not Outcome.PASS for part in made)
+    assert every.recall == (1.0, 0.0) and kind.caught.by_active == 10 and kind.caught.by_shadow == 0
+    audits = [part for part in made if part.outcome is Outcome.AUDIT]
+    assert every.false_rejects.by_shadow == WEIGHT * len(audits)
+    for inspector in ("ines", "otto"):
+        factory.label(audits[0], "crack", inspector)
+    assert look().comparisons[0].caught.by_shadow == WEIGHT
+    factory.ledger.register_challenge(rabbit("RR"))
+    factory.ledger.report_challenge(audits[0].part_id, "RR", "eva")
+    assert look().comparisons[0].caught.by_shadow == 0
+
+
 class Chance:
     """A line with two kinds of defect on which anything happens: each method is one thing that people or machines do."""
 
@@ -519,11 +625,16 @@ class Chance:
         self.factory = Factory(ledger, clock)
         self.made: list[Verdict] = []
         self.policies = 0
-        ledger.register(replace(MODEL, classes=self.CLASSES, decision_thresholds={"crack": 0.5, "dent": 0.5}))
+        self.swap()
+
+    def swap(self) -> None:
+        self.factory.model = self.dice.choice("abc") * 64
+        known = replace(MODEL, classes=self.CLASSES, decision_thresholds={"crack": 0.5, "dent": 0.5})
+        self.ledger.register(replace(known, digest=self.factory.model))
 
     def something(self) -> None:
-        things = [self.produce, self.label, self.challenge, self.take_on, self.draw]
-        self.dice.choices(things, [6, 8, 1, 1, 1])[0]()
+        things = [self.produce, self.label, self.challenge, self.take_on, self.draw, self.swap, self.shadow]
+        self.dice.choices(things, [6, 8, 1, 1, 1, 0.5, 3])[0]()
         self.clock.now += self.dice.choice([0.0, 1.0, 30.0, 700.0])
 
     def produce(self) -> None:
@@ -536,11 +647,12 @@ class Chance:
     def label(self) -> None:
         chosen = [part.part_id for part in self.dice.sample(self.made, min(len(self.made), self.dice.randrange(40)))]
         early = [f"p{self.factory.count + self.dice.randrange(9)}"] * (self.dice.random() < 0.3)
-        self.ledger.add_labels(
+        said = [
             Label(part_id, self.dice.choice([*self.CLASSES, "crack", UNSURE]), inspector, self.clock.now)
             for part_id in [*chosen, *early]
             for inspector in self.dice.sample(["ines", "otto", "ida"], self.dice.randrange(3))
-        )
+        ]
+        self.ledger.add_labels(said)
 
     def challenge(self) -> None:
         name, kind = f"RR{self.dice.randrange(3)}", self.dice.choice(self.CLASSES)
@@ -548,6 +660,15 @@ class Chance:
         if self.made:
             with suppress(InvalidInput):  # reported before as another
                 self.ledger.report_challenge(self.dice.choice(self.made).part_id, name, "eva")
+
+    def shadow(self) -> None:
+        models = [self.dice.choice("xy"), "x"]
+        self.ledger.record_shadow(
+            [
+                shadowed(part, self.dice.choice([True, False]), models[0])
+                for part in self.dice.sample(self.made, len(self.made) // 3)
+            ]
+        )
 
     def take_on(self) -> None:
         self.ledger.acknowledge(LINE, self.dice.choice([ALL, "crack", "dent"]), "eva", "")
@@ -573,4 +694,4 @@ def test_whatever_happens_a_restart_knows_the_same(tmp_path: Path, seed: int) ->
         for field in fields(LineSnapshot):
             assert getattr(seen.lines[LINE], field.name) == getattr(anew.lines[LINE], field.name), field.name
         assert seen == anew
-        assert seen.lines[LINE].closed_buckets > 3
+        assert seen.lines[LINE].closed_buckets > 3 and seen.lines[LINE].labels and seen.lines[LINE].comparisons

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import insert, select
 
-from service.ledger.base import Base, rows_of
+from service.ledger.base import AnyRow, Base, rows_of
 from service.ledger.parts import register
 from service.ledger.schema import columns, model_answers, model_orders, shadow_verdicts, values
 from service.records import ModelAnswer, ModelInForce, ModelOrder, RecordedOrder, RecordedShadow, ShadowVerdict
@@ -67,4 +67,17 @@ class Orders(Base):
         """What shadows said, with a larger sequence, ascending: a row always comes after its part's own record."""
         query = _SHADOWS.where(shadow_verdicts.c.sequence > sequence).limit(limit)
         with self._reader.begin() as connection:
-            return [RecordedShadow(at, when, ShadowVerdict(*row)) for at, when, *row in connection.execute(query)]
+            return [_shadow(row) for row in connection.execute(query)]
+
+    def shadow_verdicts(self, part_ids: Iterable[str]) -> Mapping[str, Sequence[RecordedShadow]]:
+        """What shadows said of these parts, by sequence; a part without any is absent."""
+        found: defaultdict[str, list[RecordedShadow]] = defaultdict(list)
+        with self._reader.begin() as connection:
+            for row in rows_of(connection, _SHADOWS, shadow_verdicts.c.part_id, part_ids):
+                found[row.part_id].append(_shadow(row))
+        return dict(found)
+
+
+def _shadow(row: AnyRow) -> RecordedShadow:
+    sequence, recorded_at, *fields = row
+    return RecordedShadow(sequence, recorded_at, ShadowVerdict(*fields))

@@ -5,6 +5,7 @@ Adding two buckets, or two workers' halves of one, gives exactly the counts of a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,13 +24,16 @@ class Bucket:
     passed, drawn: {(band, weight): parts}. rejects: {(actual, predicted): parts looked at again}.
     audits: {(actual, band, weight): settled audited parts}. volunteered: {actual: labelled parts that were not drawn}.
     challenges: parts of the run that were known beforehand; they fill the bucket and count nowhere.
-    budget: the smallest audit budget that any part was drawn under. Times are capture times.
+    budget: the smallest audit budget that any part was drawn under. model: digest of the one that judged them, the same for
+    all. end: ordinal of the part that comes after the newest. Times are capture times.
     """
 
     parts: int = 0
     flagged: int = 0
     challenges: int = 0
     budget: float = inf
+    model: str = ""
+    end: int = 0
     first_captured_at: float = inf
     last_captured_at: float = -inf
     passed: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -82,6 +86,8 @@ class Bucket:
         self.flagged += other.flagged
         self.challenges += other.challenges
         self.budget = min(self.budget, other.budget)
+        self.model = self.model or other.model
+        self.end = max(self.end, other.end)
         self.first_captured_at = min(self.first_captured_at, other.first_captured_at)
         self.last_captured_at = max(self.last_captured_at, other.last_captured_at)
         self.passed.update(other.passed)
@@ -167,6 +173,27 @@ class Bucket:
     def _unreturned(self, band: int) -> float:
         settled = sum(n for (_, b, _), n in self.audits.items() if b == band)
         return sum(n for (b, _), n in self.drawn.items() if b == band) / settled if settled else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """The buckets of a line, in the order of its parts. The first of them are closed; closed_at: when, seconds UTC."""
+
+    buckets: list[Bucket] = field(default_factory=list)
+    closed_at: list[float] = field(default_factory=list)
+
+    @property
+    def closed(self) -> int:
+        """How many are closed."""
+        return len(self.closed_at)
+
+    def start(self, number: int) -> int:
+        """Ordinal of the first part of this bucket, also of the one that is yet to come."""
+        return self.buckets[number - 1].end if number else 0
+
+    def holding(self, ordinal: int) -> int:
+        """Number of the bucket that holds, or would hold, the part with this ordinal."""
+        return bisect_right(self.buckets, ordinal, key=lambda bucket: bucket.end)
 
 
 def _is(actual: str, defect: str, good: str) -> bool:

@@ -22,6 +22,7 @@ class Passage:
     caught: bool
     captured_at: float
     recorded_at: float
+    model: str
 
 
 def base_name(part_id: str) -> str:
@@ -75,7 +76,8 @@ class Challenges:
     def add(self, row: RecordedVerdict, part: ChallengePart, known_at: float) -> Passage:
         """Counts a pass. Caught: flagged where a defect is expected, passed where a good part is."""
         caught = row.verdict.flagged == (part.expected != self._good)
-        passage = Passage(row.ordinal, part.name, part.expected, caught, row.verdict.captured_at, known_at)
+        verdict = row.verdict
+        passage = Passage(row.ordinal, part.name, part.expected, caught, verdict.captured_at, known_at, verdict.model)
         insort(self.passages, passage, key=lambda one: one.recorded_at)
         return passage
 

@@ -29,15 +29,20 @@ class Scores:
     def __init__(self, rows: Sequence[str]) -> None:
         self._rows = rows
         self._buckets: dict[int, Counter[tuple[int, int, bool]]] = {}
-        self._newest = -1
+        self._newest = self._first = -1
         self._said: tuple[dict[str, float], float | None] | None = None
+
+    def begin(self, number: int) -> None:
+        """Another model took over with bucket `number`: scores of one model say nothing of another."""
+        self._first, self._said = number, None
+        self._buckets.clear()
 
     def add(self, number: int, probabilities: Sequence[float], flagged: bool, step: int = 1) -> None:
         """Counts one part of bucket `number`, with P(defect) of each row; step -1 takes it back."""
         if number > self._newest:
             self._newest, self._said = number, None
             self._buckets = {at: kept for at, kept in self._buckets.items() if at >= number - SCORED}
-        if number >= self._newest - SCORED:
+        if number >= max(self._newest - SCORED, self._first):
             counts = self._buckets.setdefault(number, Counter())
             counts.update({(row, bin_of(p), flagged): step for row, p in enumerate(probabilities)})
 

@@ -36,7 +36,7 @@ def limit_in_steps(wished_seconds: float, step_seconds: float, threshold: float,
 class Step:
     """One step of a meter: a closed bucket, or one challenge part. misses: {weight: count}. bets: lambda_j of its audit budget.
 
-    ordinal: of the first part of the line that comes after it.
+    ordinal: of the first part of the line that comes after it. model: digest of the one that judged.
     """
 
     hits: int
@@ -44,6 +44,7 @@ class Step:
     bets: tuple[float, ...]
     limit: float
     ordinal: int
+    model: str
 
 
 class _After(NamedTuple):
@@ -55,11 +56,13 @@ class _After(NamedTuple):
     value: float
     limit: float
     ordinal: int
+    model: str
 
 
 class Meter:
     """The e-detector of one row. A page is latched: it stands until somebody acknowledges it, recall is proven anew, or a
     correction takes its evidence away. Evidence that completes itself again meanwhile adds no second one. None is forgotten.
+    Evidence begins anew with another model; a page about the one before it stands.
     """
 
     def __init__(self, line: str, defect: str, threshold: float, detector: Detector) -> None:
@@ -92,13 +95,16 @@ class Meter:
         return [raised]
 
     def _next(self, taken: Step) -> _After:
-        before = self._after[-1] if self._after else _After(NOTHING, NOTHING, False, 0.0, inf, 0)
+        before = self._newest(taken.model) or _After(NOTHING, NOTHING, False, 0.0, inf, 0, taken.model)
         logs = before.logs if before.value < before.limit else NOTHING
         factors = log_factors(taken.bets, self._odds, taken.hits, taken.misses)
         logs, cusum = step(logs, factors), cusum_step(before.cusum, factors)
-        return _After(
-            logs, cusum, surging(before.surge, mean_of_logs(cusum)), mean_of_logs(logs), taken.limit, taken.ordinal
-        )
+        surge = surging(before.surge, mean_of_logs(cusum))
+        return _After(logs, cusum, surge, mean_of_logs(logs), taken.limit, taken.ordinal, taken.model)
+
+    def _newest(self, model: str) -> _After | None:
+        """None where this model has taken no step since it took over."""
+        return self._after[-1] if self._after and self._after[-1].model == model else None
 
     def acknowledge(self, at: float, by: str, note: str) -> None:
         """Ends the page that stands; the next one needs evidence from after this moment."""
@@ -121,19 +127,20 @@ class Meter:
             for page in self.pages
         ]
 
-    @property
-    def surge(self) -> bool:
-        """Whether the evidence asks for more audits."""
-        return bool(self._after) and self._after[-1].surge
+    def surge(self, model: str) -> bool:
+        """Whether the evidence about this model, the one in force, asks for more audits."""
+        newest = self._newest(model)
+        return newest is not None and newest.surge
 
-    def state(self) -> EvidenceState:
-        newest = self._after[-1] if self._after else None
+    def state(self, model: str) -> EvidenceState:
+        """model: the one in force."""
+        newest = self._newest(model)
         return EvidenceState(
             line=self._line,
             defect=self._defect,
             detector=self._detector,
             evidence=newest.value if newest else 0.0,
-            limit=newest.limit if newest else 0.0,
+            limit=self._after[-1].limit if self._after else 0.0,
             paged=self._standing(),
             steps=len(self._after),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scipy.special import betaincinv
+from scipy.special import betainc, betaincinv
 
 from service.records import Estimate, State
 
@@ -58,6 +58,30 @@ def estimate(
         events=round(sum(misses.values())),
         reason="" if total > 0 else "no defect was found yet, neither caught nor missed",
     )
+
+
+def p_value(hits: int, misses: Mapping[int, int], largest_weight: float, share: float) -> float:
+    """Two-sided p-value of T / (T + F) = share: the smallest error at which the limits of `estimate` leave it out.
+
+    With one common weight of 1 and a share of 1/2 this is McNemar's exact test.
+
+    >>> round(p_value(2, {1: 10}, 1, 0.5), 4)  # 2 * P(Binomial(12, 1/2) <= 2)
+    0.0386
+    """
+    weighted = sum(w * n for w, n in misses.items())
+    squares = sum(w * w * n for w, n in misses.items())
+    tails = [0.5]
+    if hits:
+        spread, mass = squares + largest_weight**2, weighted + largest_weight
+        tails.append(float(betainc(hits, mass**2 / spread, _unmapped(share, 1.0, spread / mass))))
+    if weighted:
+        tails.append(1 - float(betainc(hits + 1, weighted**2 / squares, _unmapped(share, 1.0, squares / weighted))))
+    return 2 * min(tails)
+
+
+def _unmapped(share: float, hit_scale: float, miss_scale: float) -> float:
+    """The q that `_mapped` maps to the share."""
+    return miss_scale * share / (hit_scale * (1 - share) + miss_scale * share)
 
 
 def _mapped(q: float, hit_scale: float, miss_scale: float) -> float:

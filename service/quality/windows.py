@@ -27,13 +27,15 @@ class Span(Protocol):
     def hours(self) -> float | None: ...
 
 
-def in_window(closed: Sequence[Bucket], window: Span, as_of: float, count: int | None = None) -> int:
+def in_window(closed: Sequence[Bucket], window: Span, as_of: float, model: str, count: int | None = None) -> int:
     """Index of the first of the first `count` of `closed` (all; oldest first) that lies in the window, seen as of now; count
-    when none does."""
+    when none does. A window begins anew with a model: it holds only what `model` has judged since it took over."""
     first = len(closed) if count is None else count
     parts = 0
     while first > 0:
         bucket = closed[first - 1]
+        if bucket.model != model:
+            break
         parts += bucket.parts
         if window.parts is not None and parts > window.parts:
             break
@@ -44,12 +46,19 @@ def in_window(closed: Sequence[Bucket], window: Span, as_of: float, count: int |
 
 
 def quality(
-    total: Bucket, line: str, defect: str, good: str, window: str, threshold: float | None, starved: int = 0
+    total: Bucket,
+    line: str,
+    defect: str,
+    good: str,
+    window: str,
+    threshold: float | None,
+    starved: int = 0,
+    empty: str = NO_CLOSED_BUCKET,
 ) -> WindowQuality:
     """What the merged closed buckets of a window say about one defect.
 
     threshold: recall to judge the state against, None when the row has none. starved: buckets of the window that were
-    left out because too few of their rejects were looked at again.
+    left out because too few of their rejects were looked at again. empty: why there is nothing in it, where that is so.
     """
     hits = total.hits(defect, good)
     misses = total.misses(defect, good)
@@ -57,7 +66,7 @@ def quality(
     false_rejects = total.false_rejects(defect, good)
     named = total.true_rejects_named(defect, good)
     good_audits, good_passed = total.audited_good(good)
-    recall = _shown(estimate(hits, misses, total.largest_scaled_weight()), total, starved)
+    recall = _shown(estimate(hits, misses, total.largest_scaled_weight()), total, starved, empty)
     named_right = total.named_right(defect, good)
     not_named = Counter[float](misses)
     not_named[1] += hits - named_right
@@ -76,7 +85,7 @@ def quality(
         observed=hits / (hits + known_misses) if hits + known_misses else None,
         precision=proportion(named, named + false_rejects),
         false_reject=false_rejects / (false_rejects + good_passed) if good_audits else None,
-        named_right=_shown(estimate(named_right, not_named, total.largest_scaled_weight()), total, starved),
+        named_right=_shown(estimate(named_right, not_named, total.largest_scaled_weight()), total, starved, empty),
         ceiling=possible / (possible + known_misses) if possible + known_misses else None,
         worst_lower=_worst(total, defect, good) if recall.estimable else None,
         threshold=threshold,
@@ -119,10 +128,10 @@ def _worst(total: Bucket, defect: str, good: str) -> float:
     return estimate(total.hits(defect, good), misses, total.largest_weight).lower
 
 
-def _shown(recall: Estimate, total: Bucket, starved: int) -> Estimate:
+def _shown(recall: Estimate, total: Bucket, starved: int, empty: str) -> Estimate:
     """The estimate as it may be shown: withheld where the evidence does not carry it, with the reason."""
     if total.parts == 0:
-        reason = f"{starved} closed buckets wait for labels of their rejects" if starved else NO_CLOSED_BUCKET
+        reason = f"{starved} closed buckets wait for labels of their rejects" if starved else empty
         return _absent(recall, reason)
     if not any(total.audits.values()) and any(total.passed.values()):
         return _absent(recall, "no audited part is labelled in the window")

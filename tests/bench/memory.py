@@ -83,6 +83,9 @@ class Endless:
     def _nothing_after(self, sequence: int) -> list[Any]:
         return []
 
+    def shadow_verdicts_after(self, sequence: int, limit: int) -> list[Any]:
+        return []
+
     challenge_parts_after = challenge_reports_after = acknowledgements_after = _nothing_after
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:

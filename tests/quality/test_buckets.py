@@ -126,9 +126,24 @@ def test_without_an_audited_label_there_is_no_recall() -> None:
 def test_windows_take_whole_buckets_and_forget_by_the_clock() -> None:
     """By parts as many as fit; by hours what was captured since, even when nothing new arrives."""
     buckets = [bucket_of([(part("pass", at=hour * 3600.0), None)] * 10) for hour in range(5)]
-    assert in_window(buckets, Window(parts=25), as_of=inf) == 3
-    assert in_window(buckets, Window(hours=2), as_of=4.5 * 3600) == 3
-    assert in_window(buckets, Window(hours=2), as_of=9 * 3600) == 5
+    assert in_window(buckets, Window(parts=25), as_of=inf, model="") == 3
+    assert in_window(buckets, Window(hours=2), as_of=4.5 * 3600, model="") == 3
+    assert in_window(buckets, Window(hours=2), as_of=9 * 3600, model="") == 5
+
+
+def test_a_window_begins_anew_with_a_model() -> None:
+    """Also where an earlier one comes back; what the new one has not closed yet is not made up for by the old one's."""
+    buckets = [bucket_of([(part("pass"), None)] * 10) for _ in range(5)]
+    for bucket, model in zip(buckets, "aabba", strict=True):
+        bucket.model = model
+    assert [
+        in_window(buckets, Window(parts=1000), inf, model, count) for model, count in [("a", 2), ("b", 4), ("a", 5)]
+    ] == [
+        0,
+        2,
+        4,
+    ]
+    assert in_window(buckets, Window(parts=1000), inf, "c") == 5
 
 
 def test_a_challenge_part_fills_its_place_and_counts_nowhere() -> None:

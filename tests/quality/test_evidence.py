@@ -43,7 +43,7 @@ def test_challenge_parts_that_are_caught_never_page(threshold: float, caught: li
     assert smallest_limit(threshold, stakes) < limit_in_steps(1.0, 1.0, threshold, stakes)
     meter = Meter("l", "crack", threshold, Detector.CHALLENGE)
     limit = limit_in_steps(0.0, 1.0, threshold, stakes)
-    meter.follow(len(caught), lambda at: Step(1, {}, stakes, limit, at + 1), at=0.0)
+    meter.follow(len(caught), lambda at: Step(1, {}, stakes, limit, at + 1, "m"), at=0.0)
     assert not meter.pages
 
 
@@ -59,9 +59,13 @@ def test_the_surge_begins_above_eight_and_ends_below_two() -> None:
 STAKES = bets(0.8, 0.25)
 
 
-def steps_of(misses: list[int], limit: float = 100.0) -> list[Step]:
-    """Buckets of five hits and so many misses of weight 4."""
-    return [Step(5, {4: n} if n else {}, STAKES, limit, 10 * at + 10) for at, n in enumerate(misses)]
+def steps_of(misses: list[int], limit: float = 100.0, models: str = "") -> list[Step]:
+    """Buckets of five hits and so many misses of weight 4, judged by the model of that letter (m)."""
+    models = models or "m" * len(misses)
+    return [
+        Step(5, {4: n} if n else {}, STAKES, limit, 10 * at + 10, model)
+        for at, (n, model) in enumerate(zip(misses, models, strict=True))
+    ]
 
 
 def test_a_correction_takes_a_page_back_and_does_not_hide_it() -> None:
@@ -76,7 +80,7 @@ def test_a_correction_takes_a_page_back_and_does_not_hide_it() -> None:
     assert kept.taken_back_at == 70.0 and not kept.standing
     fresh = Meter("l", "crack", 0.8, Detector.AUDIT)
     fresh.follow(4, corrected.__getitem__, at=0.0)
-    assert meter.state() == fresh.state()
+    assert meter.state("m") == fresh.state("m")
 
 
 def test_a_page_is_raised_once_however_often_its_past_is_replayed() -> None:
@@ -86,7 +90,7 @@ def test_a_page_is_raised_once_however_often_its_past_is_replayed() -> None:
     meter.forget_from(0)
     assert meter.follow(4, steps_of([0, 0, 9, 0]).__getitem__, at=60.0) == []
     assert [page.raised_at for page in meter.pages] == [50.0]
-    assert meter.state().paged
+    assert meter.state("m").paged
 
 
 def test_a_page_that_stands_is_not_doubled_and_its_successor_takes_over_when_it_is_taken_back() -> None:
@@ -108,7 +112,7 @@ def test_an_acknowledged_page_ends_and_the_next_one_needs_evidence_of_its_own() 
     meter.follow(1, buckets.__getitem__, at=10.0)
     meter.acknowledge(20.0, "eva", "lens cleaned")
     meter.follow(3, buckets.__getitem__, at=30.0)
-    assert not meter.state().paged
+    assert not meter.state("m").paged
     assert meter.follow(4, buckets.__getitem__, at=40.0)[0].standing
     first, second = meter.pages
     assert (first.acknowledged_at, first.acknowledged_by, first.note) == (20.0, "eva", "lens cleaned")
@@ -120,3 +124,15 @@ def test_more_audits_make_bolder_bets() -> None:
     few, many = bets(0.8, 0.02), bets(0.8, 0.08)
     assert max(many) > max(few)
     assert all(bold >= shy for shy, bold in zip(few, many, strict=True))
+
+
+def test_evidence_begins_anew_with_another_model_and_a_page_about_the_one_before_stands() -> None:
+    """What the new model has done alone counts for it, also where it comes back; nothing is said of a model without a step."""
+    meter, buckets = Meter("l", "crack", 0.8, Detector.AUDIT), steps_of([9, 2, 2, 2], models="aaba")
+    meter.follow(4, buckets.__getitem__, at=5.0)
+    alone = Meter("l", "crack", 0.8, Detector.AUDIT)
+    alone.follow(1, steps_of([2]).__getitem__, at=0.0)
+    assert meter.state("a").evidence == alone.state("m").evidence > 0
+    assert meter.state("a").paged and [page.step for page in meter.pages] == [0]
+    assert meter.state("c").evidence == 0 and not meter.surge("c")
+    assert meter.state("c").limit == 100.0 and meter.state("c").paged

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.paging import Closed, Paging
+from service.paging import Paging
+from service.quality.buckets import Filed
 from service.quality.challenge import Challenges
 from service.records import ALL, Acknowledgement
 from service.thresholds import parse
@@ -69,18 +70,18 @@ defaults:
   windows: [{{parts: 10000}}]
 """
     service = Paging("line", parse(text).defaults, (ALL, DEFECT), GOOD, Challenges(GOOD))
-    dice, ours, theirs, closed = np.random.default_rng(3), [], [], Closed([], [])
+    dice, ours, theirs, filed = np.random.default_rng(3), [], [], Filed()
     made, spread, pager = make(dice, 60, SIZE, 0.02, 0.5, "mixed"), first_weights(BUDGET), Pager(False, False)
     for number in range(60):
         end = (number + 1.0) * SIZE
         audited = draw(dice, made.missed[number], made.good[number], spread)
-        closed.buckets.append(bucket(made, number, audited, spread, BUDGET, end))
-        closed.at.append(end)
+        filed.buckets.append(bucket(made, number, audited, spread, BUDGET, end))
+        filed.closed_at.append(end)
         before = len(service.pages())
-        service.follow(closed, 0, end)
+        service.follow(filed, 0, end)
         service.acknowledge(Acknowledgement("line", ALL, end, "somebody", ""))
         theirs += [number] * (len(service.pages()) - before)
-        ours += [number] * pager.close(closed.buckets[-1])
+        ours += [number] * pager.close(filed.buckets[-1])
     assert len(ours) > 1
     assert ours == theirs
 

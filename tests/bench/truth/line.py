@@ -93,6 +93,7 @@ def bucket(made: Made, number: int, audited: Drawn, spread: Sequence[int], budge
         parts=parts,
         flagged=hits + false_rejects,
         budget=budget,
+        end=int(at),
         first_captured_at=at - parts,
         last_captured_at=at,
         passed=Counter(dict(zip(bands, passed, strict=True))),

@@ -25,6 +25,7 @@ PROMISE = 1000
 """Buckets between false pages: no more than one page per million parts."""
 WINDOW = 10
 """Buckets of the window that the other rules look at."""
+MODEL = ""  # one and the same all the time
 LEARN_FROM, LEARN_EVERY = 50, 10
 """Buckets that the draw is learned from, and how often it is looked at."""
 
@@ -58,9 +59,11 @@ class Pager:
 
     def close(self, closed: Bucket) -> bool:
         """What service.paging does with a bucket, the limit being the same for all; then plans the next draw."""
-        steps = self._meter.state().steps
+        steps = self._meter.state(MODEL).steps
         bold = bets(THRESHOLD, closed.budget)
-        step = Step(closed.hits(ROW, GOOD), closed.plain_misses(ROW, GOOD), bold, self._limit, (steps + 1) * SIZE)
+        step = Step(
+            closed.hits(ROW, GOOD), closed.plain_misses(ROW, GOOD), bold, self._limit, (steps + 1) * SIZE, MODEL
+        )
         raised = self._meter.follow(steps + 1, lambda _: step, float(steps))
         if raised:
             self._meter.acknowledge(float(steps), "somebody", "")
@@ -74,7 +77,7 @@ class Pager:
 
     def _plan(self, steps: int) -> None:
         """As service.book advises."""
-        budget = SURGE * BUDGET if self._surge and self._meter.surge else BUDGET
+        budget = SURGE * BUDGET if self._surge and self._meter.surge(MODEL) else BUDGET
         if budget == self._budget and (not self._learns or steps % LEARN_EVERY):
             return
         spread = first_weights(budget)
