@@ -17,7 +17,7 @@ from service.cli import building
 from service.cli.running import DEFAULT, Config
 from service.errors import InvalidInput, LedgerUnavailable
 from service.orders import ways_back
-from service.records import ModelOrder, RecordedOrder, Role, Taken
+from service.records import ALL, ModelOrder, RecordedOrder, Role, Taken
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,6 +102,44 @@ def list_models(config: Config = DEFAULT) -> None:
         typer.echo(f"{one.role:8} {one.name:24} {one.digest[:12]} since {_utc(one.since)} on {one.provider}")
     for recorded in orders:
         typer.echo(_sentence(recorded))
+
+
+@commands.command("compare")
+def compare(config: Config = DEFAULT) -> None:
+    """How shadows do against the active model on the parts that both judged, with a paired test."""
+    from service.monitor import Monitor
+    from service.quality.paired import in_words
+    from service.thresholds import WatchedThresholds
+
+    settings = building.settings(config)
+    with _ledger(settings, read_only=True) as ledger:
+        snapshot = Monitor(ledger, WatchedThresholds(settings.thresholds), time.time).snapshot()
+        names = {model.digest: f"{model.name} {model.digest[:12]}" for model in ledger.model_history(settings.line)}
+    line = snapshot.lines.get(settings.line)
+    if line is None or not line.comparisons:
+        raise InvalidInput(f"models compare: no shadow has judged parts of line {settings.line}")
+    table: list[tuple[str, ...]] = []
+    for one in line.comparisons:
+        if one.defect == ALL:
+            table.append(
+                (f"shadow {names[one.shadow]} against {names[one.active]}: {one.parts} parts, {one.labelled} labelled",)
+            )
+            table.append(("defect", "", "recall", "precision", "alone caught", "alone rejected good"))
+        shadow = (f"{found.by_shadow} ({found.audited} audited)" for found in (one.caught, one.false_rejects))
+        active = (str(found.by_active) for found in (one.caught, one.false_rejects))
+        for at, (role, alone) in enumerate((("active", active), ("shadow", shadow))):
+            table.append(
+                (one.defect if at == 0 else "", role, _share(one.recall[at]), _share(one.precision[at]), *alone)
+            )
+        table.append((f"  {in_words(one)}",))
+    for row in table:
+        typer.echo(
+            "  ".join(f"{cell:{width}}" for cell, width in zip(row, (10, 6, 9, 9, 18, 18), strict=False)).rstrip()
+        )
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
 
 
 def _sentence(recorded: RecordedOrder) -> str:

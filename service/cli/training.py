@@ -68,7 +68,7 @@ def train(
     from service.model.data import load
     from service.model.export import export
     from service.model.recipe import Recipe
-    from service.model.train import train
+    from service.model.train import train, unfinished
 
     if out.suffix != ".onnx":
         raise InvalidInput(f"--out {out}: expected a name that ends in .onnx")
@@ -103,6 +103,7 @@ def train(
     export(checkpoint, out, "float32", typer.echo)
     draw(out, loaded, out.with_suffix(".png"))
     write_card(out, loaded, recipe, out.with_suffix(".md"))
+    unfinished(checkpoint).unlink(missing_ok=True)
     typer.echo(f"wrote {out.with_suffix('.md')}, {out.with_suffix('.png')} and {checkpoint}")
     typer.echo(f"next: redrabbit gate {out} {data}")
 

@@ -100,17 +100,20 @@ class Course:
     def run(self, unfinished: Path, identity: str) -> None:
         """Trains to the end. unfinished: where the state is kept after each epoch. identity: of recipe and data."""
         self._take_up(unfinished, identity)
-        if not self._recipe.fine_tune:
+        if not (self._recipe.fine_tune or self._over):
             self._features = self._look_once()
-        for number in range(len(self.history.training_loss), self._recipe.epochs):
-            if self._waited >= self._recipe.patience:
-                break
+        while not self._over:
+            number = len(self.history.training_loss)
             self._epoch(number)
             self._keep(unfinished, identity)
             self._progress.epoch(number, self.history)
         for weights in (self._learning, self._mean.module):
             weights.load_state_dict(self._best)
         self._learning.eval()
+
+    @property
+    def _over(self) -> bool:
+        return len(self.history.training_loss) >= self._recipe.epochs or self._waited >= self._recipe.patience
 
     def logits(self, pictures: Pictures) -> Tensor:
         """(N, classes), of pictures as they are, by the mean of the weights."""

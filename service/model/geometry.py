@@ -52,9 +52,9 @@ class Layer:
     warnings: tuple[str, ...]
 
     def plain(self) -> dict[str, Any]:
-        """For JSON: one number where all sides agree."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return {name: _plain(value) for name, value in fields.items()}
+        """For JSON: sizes as [height, width]; of everything else one number where all sides agree."""
+        sizes = {"input": self.input and list(self.input), "output": self.output and list(self.output)}
+        return {name: _plain(getattr(self, name)) for name in self.__slots__} | sizes
 
 
 def _plain(value: Any) -> Any:

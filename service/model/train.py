@@ -46,7 +46,8 @@ class Parts:
 
 
 def train(data: Data, recipe: Recipe, checkpoint: Path, progress: Progress, say: Say) -> None:
-    """Writes `checkpoint` for `export`. Taken up again where an earlier run of the same was broken off. Raises InvalidInput."""
+    """Writes `checkpoint` for `export`. Taken up again where an earlier run of the same was broken off, until somebody removes
+    `unfinished(checkpoint)`. Raises InvalidInput."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     say(f"on {device}; {_counts(data.counts)}")
     parts = parted(data, recipe.seed, say)
@@ -61,9 +62,8 @@ def train(data: Data, recipe: Recipe, checkpoint: Path, progress: Progress, say:
         _load_pretrained(trunk)
     head = Head(trunk.channels, len(data.classes))
     course = Course(recipe, trunk, head, training, validation, progress, device)
-    unfinished = checkpoint.with_name(f"{checkpoint.name}.unfinished")
     identity = sha256(f"{recipe.model_dump_json()} {data.digest}".encode()).hexdigest()
-    course.run(unfinished, identity)
+    course.run(unfinished(checkpoint), identity)
     logits = course.logits(validation).double().numpy()
     calibration = calibrate(logits, validation.targets.double().numpy())
     scores = calibration.scores(logits)
@@ -76,7 +76,11 @@ def train(data: Data, recipe: Recipe, checkpoint: Path, progress: Progress, say:
         }
     )
     _write(checkpoint, contract, recipe, calibration, course, trunk, head, training)
-    unfinished.unlink(missing_ok=True)
+
+
+def unfinished(checkpoint: Path) -> Path:
+    """The state of a training after its newest epoch."""
+    return checkpoint.with_name(f"{checkpoint.name}.unfinished")
 
 
 def _write(

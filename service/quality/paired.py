@@ -12,6 +12,9 @@ from collections.abc import Callable
 from service.quality.recall import p_value
 from service.records import ALL, Comparison, OneSided
 
+SURE = 0.05
+"""A difference is called one up to this p-value, which is for one look, settled beforehand: who looks daily sees one by chance."""
+
 
 class Paired:
     """Two models on the parts of one line that both have judged.
@@ -66,6 +69,25 @@ class Paired:
         largest = max((weight for weight, n in self.weights.items() if n), default=1)
         p = p_value(only_active, only_shadow, largest, 0.5) if only_active + found else None
         return OneSided(only_active, sum(weight * n for weight, n in only_shadow.items()), found, p)
+
+
+def in_words(one: Comparison) -> str:
+    """What may be said of the shadow, in one sentence."""
+    caught = _difference(
+        one.caught, "catches more defects", "misses defects that the active model catches", "catches as many"
+    )
+    rejects = _difference(
+        one.false_rejects, "rejects more good parts", "rejects fewer good parts", "rejects as many good parts"
+    )
+    return f"the shadow {caught} and {rejects}"
+
+
+def _difference(found: OneSided, more: str, fewer: str, same: str) -> str:
+    if found.p_value is None:
+        return f"{same} (no part on which the two differ)"
+    if found.p_value > SURE:
+        return f"{same}, for all that is known (p = {found.p_value:.2f})"
+    return f"{more if found.by_shadow > found.by_active else fewer} (p = {found.p_value:.2g})"
 
 
 def _share(

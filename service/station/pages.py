@@ -12,7 +12,8 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 
-from service.records import ALL, LineSnapshot, Snapshot, WindowQuality
+from service.quality.paired import in_words
+from service.records import ALL, Comparison, LineSnapshot, Role, Snapshot, WindowQuality
 from service.station import views
 from service.station.access import COOKIE, RANK, Caller, allowed, caller, hash_secret, refuse_other_sites
 from service.station.deps import Deps
@@ -76,6 +77,8 @@ def today(request: Request, who: Visitor) -> Response:
             "rows": _rows(line, threshold),
             "lag": _median_lag(line),
             "pages": [page for page in line.pages if page.standing],
+            "names": _names(request, line),
+            "shadows": _beside(line),
         }
         for line in lines
     ]
@@ -101,6 +104,24 @@ def _rows(line: LineSnapshot, threshold: Callable[[str, str, int], float | None]
             needed = views.evidence_needed(row)
             found.append(ShownRow(row, provisional, _band(row, limit), WORDS[row.state.value], needed))
     return found
+
+
+def _names(request: Request, line: LineSnapshot) -> dict[str, str]:
+    """What the models of the line are called, by digest."""
+    deps: Deps = request.app.state.deps
+    return {model.digest: f"{model.name} {model.digest[:12]}" for model in deps.ledger.model_history(line.line)}
+
+
+def _beside(line: LineSnapshot) -> list[tuple[Comparison, str]]:
+    """The shadow in force against the active model, row by row, each with its sentence."""
+    in_force = {model.role: model.digest for model in line.models}
+    pair = in_force.get(Role.ACTIVE), in_force.get(Role.SHADOW)
+    kinds = len(line.defects) - 1
+    return [
+        (one, in_words(one))
+        for one in line.comparisons
+        if (one.active, one.shadow) == pair and not (one.defect == ALL and kinds == 1)
+    ]
 
 
 def _band(row: WindowQuality, threshold: float | None) -> Band | None:

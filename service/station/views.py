@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from service.quality.paired import in_words
 from service.quality.windows import parts_to_prove
 from service.records import (
     ALL,
     AgreementState,
+    Comparison,
     Estimate,
     EvidenceState,
     LineSnapshot,
+    OneSided,
     RecordedLabel,
     RecordedVerdict,
     Snapshot,
     State,
+    Term,
     WindowQuality,
 )
 
@@ -48,6 +52,44 @@ def _line(line: LineSnapshot) -> dict[str, Any]:
         },
         "score_drift": line.drift,
         "agreement": _agreement(line.agreement),
+        "terms": [_term(term) for term in line.terms],
+        "shadows": [_comparison(one) for one in line.comparisons],
+    }
+
+
+def _term(term: Term) -> dict[str, Any]:
+    """A model's time at the line. Windows and evidence are of the last one."""
+    return {
+        "model": term.model,
+        "first_ordinal": term.first,
+        "parts": term.parts,
+        "began_at": term.began_at,
+        "ended_at": term.ended_at,
+        "quality": [_row(row) for row in term.quality],
+    }
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    return {
+        "active": one.active,
+        "shadow": one.shadow,
+        "defect": one.defect,
+        "parts": one.parts,
+        "labelled": one.labelled,
+        "recall": dict(zip(("active", "shadow"), one.recall, strict=True)),
+        "precision": dict(zip(("active", "shadow"), one.precision, strict=True)),
+        "caught_by_one": _one_sided(one.caught),
+        "rejected_by_one": _one_sided(one.false_rejects),
+        "in_words": in_words(one),
+    }
+
+
+def _one_sided(found: OneSided) -> dict[str, Any]:
+    return {
+        "active": found.by_active,
+        "shadow": found.by_shadow,
+        "shadow_audited": found.audited,
+        "p_value": found.p_value,
     }
 
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from service.ledger.store import SqlLedger, open_ledger
-from service.records import ModelOrder, Role, Taken
+from service.records import Label, ModelOrder, Role, Taken
 from tests.model.graphs import passed
 from tests.model.test_model import SAYS, _toy
 from tests.servers import free_port, until
@@ -71,6 +71,12 @@ class Home:
     def parts(self) -> int:
         return len(self.ledger.parts_after(0, 100_000))
 
+    def label_all(self) -> None:
+        """Somebody calls every part good."""
+        self.ledger.add_labels(
+            [Label(row.verdict.part_id, "good", "ines", time.time()) for row in self.ledger.parts_after(0, 100_000)]
+        )
+
     def last(self) -> str:
         """Who judged the newest part."""
         return DIGESTS[self.ledger.parts_after(0, 100_000)[-1].verdict.model]
@@ -111,6 +117,7 @@ def test_the_life_of_models_on_a_line(home: Home) -> None:
     """Ordered before there is a worker, taken by it, shadowed, refused, and rolled back after every file was overwritten."""
     two, three = home.file("two.onnx", passed(TWO)), home.file("three.onnx", passed(THREE))
     _must(home.models("rollback"), 2, "no model before")
+    _must(home.models("compare"), 2, "no shadow has judged parts of line el")
     _must(home.models("shadow"), 2, "expected either MODEL.onnx or --none")
     _must(home.models("activate", home.file("bad.onnx", TWO[:200])), 2, "no ONNX model")
     _must(home.models("activate", two, "--wait", "0.1"), 3, "The order stands")
@@ -118,6 +125,8 @@ def test_the_life_of_models_on_a_line(home: Home) -> None:
         until(lambda: home.last() == "two", "the order that stood")
         _must(home.models("shadow", three, "--by", "eva", "--note", "try"), 0, "eva: shadow three")
         until(lambda: len(home.ledger.shadow_verdicts_after(0, 1000)) > 20, "the shadow's verdicts")
+        home.label_all()
+        _must(home.models("compare"), 0, "against two")
         listed = home.models("list").stdout
         assert "active   two" in listed and "shadow   three" in listed and "(try)  taken" in listed
         _must(home.models("shadow", "--none"), 0, "end the shadow")

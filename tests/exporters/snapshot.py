@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from service.records import (
     ALL,
     AgreementState,
     ChallengeState,
+    Comparison,
     Detector,
     DrawAdvice,
     Estimate,
@@ -15,11 +18,13 @@ from service.records import (
     InspectorAgreement,
     LineSnapshot,
     ModelInForce,
+    OneSided,
     Outcome,
     Page,
     Snapshot,
     Source,
     State,
+    Term,
     WindowQuality,
 )
 
@@ -61,6 +66,10 @@ QUALITY = (
     row("crack", "10000 parts", NOTHING, None),
 )
 
+MODEL = ModelInForce(
+    "a", "d" * 64, "m", ("good", "crack"), "good", {"crack": 0.5}, "CPUExecutionProvider", "active", AT
+)
+
 BUSY = LineSnapshot(
     line="a",
     parts={("left", Outcome.PASS): 900, ("left", Outcome.REJECT): 80, ("left", Outcome.AUDIT): 20},
@@ -93,11 +102,32 @@ BUSY = LineSnapshot(
     ),
     expected={ALL: 0.93, "crack": 0.93},
     drift=0.07,
-    models=(
-        ModelInForce(
-            "a", "d" * 64, "m", ("good", "crack"), "good", {"crack": 0.5}, "CPUExecutionProvider", "active", AT
+    terms=(Term("c" * 64, 0, 4000, AT - 9000, AT - 4000), Term("d" * 64, 4000, 1000, AT - 4000, None)),
+    comparisons=(
+        Comparison(
+            "d" * 64,
+            "e" * 64,
+            "crack",
+            900,
+            95,
+            (0.8, 0.9),
+            (0.7, None),
+            OneSided(3, 40, 8, 0.03),
+            OneSided(0, 0, 0, None),
+        ),
+        Comparison(
+            "c" * 64,
+            "e" * 64,
+            "crack",
+            10,
+            0,
+            (None, None),
+            (None, None),
+            OneSided(0, 0, 0, None),
+            OneSided(0, 0, 0, None),
         ),
     ),
+    models=(MODEL, replace(MODEL, digest="e" * 64, name="n", role="shadow")),
     heartbeats=(Heartbeat("a", "w1", AT - 90, AT - 80), Heartbeat("a", "w2", AT - 70, AT - 2)),
 )
 

@@ -97,6 +97,21 @@ def test_what_was_broken_off_goes_on_as_if_nothing_had_been(tmp_path: Path) -> N
     assert not (broken.parent / "m.pt.unfinished").exists()
 
 
+def test_a_training_that_was_killed_after_its_last_epoch_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The export breaks off: the same command again exports what was learned."""
+    write_pictures(tmp_path / "data", {"good": 20, "hole": 12})
+    words = ("train", tmp_path / "data", "--out", tmp_path / "m.onnx", *QUICK)
+    with monkeypatch.context() as patched:
+        patched.setattr("service.model.export.export", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(*words)
+    assert "epoch 6:" in capsys.readouterr().out
+    assert run(*words) == 0
+    assert "epoch" not in capsys.readouterr().out and (tmp_path / "m.onnx").exists()
+
+
 def test_another_training_is_not_taken_up(tmp_path: Path) -> None:
     """Other settings than those of the one that was broken off: one line, and the file stays."""
     write_pictures(tmp_path / "data", {"good": 20, "hole": 12})

@@ -50,7 +50,9 @@ class Station:
         self.ledger.add_token(name, role, hash_secret(secret), lines)
         return secret
 
-    def part(self, part_id: str, outcome: Outcome = Outcome.REJECT, line: str = LINE) -> Verdict:
+    def part(
+        self, part_id: str, outcome: Outcome = Outcome.REJECT, line: str = LINE, model: str = MODEL.digest
+    ) -> Verdict:
         """Records one part with its picture."""
         flagged = outcome is Outcome.REJECT
         verdict = Verdict(
@@ -58,7 +60,7 @@ class Station:
             line=line,
             camera="left",
             captured_at=self.clock.now,
-            model=MODEL.digest,
+            model=model,
             thresholds="t",
             scores=(0.1, 0.9) if flagged else (0.9, 0.1),
             exceedance=1.8 if flagged else 0.2,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
-from service.records import Outcome
+from service.records import Outcome, ShadowVerdict
+from tests.line import LINE, MODEL
 from tests.servers import program
 from tests.station.conftest import Station
 
@@ -46,6 +48,33 @@ def test_today_says_in_words_how_the_line_does(station: Station, tmp_path: Path)
     assert '<rect class="limits' in page and '<line class="threshold"' in page
     assert any(state in page for state in ("PROVEN", "UNDECIDED"))
     assert "defective × passed" in page and "Nothing is due" in page
+
+
+def test_today_says_where_the_windows_begin_and_how_a_shadow_does(station: Station, tmp_path: Path) -> None:
+    """After another model took over: its name, the old one's figures, and the shadow against it in words."""
+    client = station.client()
+    for number in range(20):
+        station.clock.now += 1
+        station.part(f"p{number}", Outcome.REJECT)
+        client.post("/v1/labels", json={"part_id": f"p{number}", "label": "crack", "inspector": "ines"})
+    new = replace(MODEL, digest="e" * 64, name="new", since=station.clock.now)
+    station.ledger.register(new)
+    station.ledger.register(replace(new, digest="f" * 64, name="rival", role="shadow"))
+    for number in range(20, 40):
+        station.clock.now += 1
+        station.part(f"p{number}", Outcome.REJECT, model=new.digest)
+        caught = number < 30
+        said = ShadowVerdict(f"p{number}", LINE, "f" * 64, (0.5, 0.5), 1.0, "crack" if caught else "good", caught)
+        station.ledger.record_shadow([said])
+        client.post("/v1/labels", json={"part_id": f"p{number}", "label": "crack", "inspector": "ines"})
+    station.clock.now += 200
+    page = _shown(f"{station.base}/", tmp_path / "profile")
+    assert "new eeeeeeeeeeee, part 20" in page and "before, bright dddddddddddd" in page and "20 parts until" in page
+    assert "Shadow rival ffffffffffff against new eeeeeeeeeeee: 20 parts judged by both, 20 of them labelled" in page
+    assert "the shadow misses defects that the active model catches (p = 0.002)" in page
+    said_there = client.get("/v1/quality").json()["lines"][0]
+    assert [term["parts"] for term in said_there["terms"]] == [20, 20]
+    assert said_there["shadows"][0]["recall"] == {"active": 1.0, "shadow": 0.5}
 
 
 def test_review_shows_a_picture_and_a_button_for_each_answer(station: Station, tmp_path: Path) -> None:
