@@ -35,8 +35,8 @@ class Inspection:
         self._columns = [column for _, column in self._defects]
 
     def opinions(self, batch: NDArray[np.uint8]) -> Iterator[Opinion]:
-        """batch: uint8 (N, h, w, c), fitted pictures."""
-        scores = self.detector.judge(batch)
+        """batch: uint8 (N, h, w, c), fitted pictures. A score that is no number counts as 1: what cannot be judged is rejected."""
+        scores = np.nan_to_num(self.detector.judge(batch), nan=1.0)
         ratios = scores[:, self._columns] / self._limits
         for row, ratio in zip(scores.tolist(), ratios, strict=True):
             worst = int(np.argmax(ratio))

@@ -7,10 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.drawing import DrawPolicies, audit_key
 from service.errors import InvalidInput, LedgerUnavailable
+from service.images import decode
 from service.inspection import Inspection
 from service.judges import Judges
 from service.ledger.images import FolderImages
@@ -105,12 +108,20 @@ def test_the_draw_is_in_the_record(ledger: SqlLedger, build: Callable[..., tuple
     assert 0 < len(drawn) < 200
     frames = list(Playlist([(f"p{n}", DARK) for n in range(200)]).frames(Event()))
     model = Brightness()
-    import numpy as np
-
-    from service.images import decode
-
     again = Inspection(model, b"k" * 32).verdicts(frames, np.stack([model.fit(decode(DARK))] * 200), policy, "x")
     assert [v.part_id for v in again if v.outcome is Outcome.AUDIT] == drawn
+
+
+def test_a_score_that_is_no_number_rejects_its_part() -> None:
+    """Half precision may overflow on a picture: that must not let the part pass."""
+
+    class Overflown(Brightness):
+        def judge(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return np.array([[np.nan, np.nan], [0.9, 0.1]], np.float32)
+
+    first, second = Inspection(Overflown(), b"k" * 32).opinions(np.zeros((2, 4, 4, 3), np.uint8))
+    assert (first.flagged, first.predicted, first.scores) == (True, "crack", (1.0, 1.0))
+    assert not second.flagged
 
 
 def test_what_cannot_be_judged_is_set_aside_and_the_line_goes_on(

@@ -14,7 +14,22 @@ from onnx import helper
 
 from tests.model.graphs import chain, convolutions, saved
 
-KEYS = ["name", "in_channels", "out_channels", "kernel", "stride", "padding", "dilation", "groups", "input", "output", "weights", "macs", "receptive_field", "warnings"]
+KEYS = [
+    "name",
+    "in_channels",
+    "out_channels",
+    "kernel",
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "input",
+    "output",
+    "weights",
+    "macs",
+    "receptive_field",
+    "warnings",
+]
 
 
 def _inspect(*words: str | Path) -> subprocess.CompletedProcess[str]:

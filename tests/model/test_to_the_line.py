@@ -9,8 +9,6 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from service.ledger.store import open_ledger
 from tests.model.conftest import COUNTS, write_pictures
 from tests.servers import free_port, until
@@ -65,5 +63,3 @@ def test_from_the_gate_to_the_line(trained: Path, six_classes: Path, tmp_path: P
     right = sum(named[part_id] == kind for part_id, kind in actual.items())
     assert named.keys() == actual.keys() and right >= 0.9 * len(actual), named
     assert len({row.verdict.model for row in rows}) == 1 and len(rows[0].verdict.scores) == len(COUNTS)
-
-
