@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import sqrt
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from service.model.passport import Check, Verdict, held
 from service.quality.recall import proportion
 from service.records import Estimate
 
-Z = 1.96
 LOST = 1.1
 """A validation loss of so many times its lowest has turned."""
 
@@ -74,21 +72,17 @@ def _overfitting(case: Case) -> Iterator[Check]:
 
 
 def _chance(judged: Judged) -> Check:
-    """Standard error of the area by J. Hanley, B. McNeil, Radiology 143 (1982)."""
-    area = judged.area()
+    found = judged.area_limits()
     bad, good = int(judged.defective.sum()), int((~judged.defective).sum())
-    if area is None:
+    if found is None:
         why = f"There are {bad} defective and {good} good pictures; without both nothing can be said."
         return Check(name="chance", value=None, limit=0.5, verdict="undecided", why=why)
-    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-    spread = Z * sqrt(
-        max(0.0, area * (1 - area) + (bad - 1) * (q1 - area**2) + (good - 1) * (q2 - area**2)) / (bad * good)
-    )
-    figures = f"A defective part scores above a good one in {area:.1%} of all pairs ({area - spread:.1%} to {area + spread:.1%})"
-    if area - spread > 0.5:
+    area, lower, upper = found
+    figures = f"A defective part scores above a good one in {area:.1%} of all pairs ({lower:.1%} to {upper:.1%})"
+    if lower > 0.5:
         return Check(name="chance", value=area, limit=0.5, verdict="pass", why=f"{figures}; a coin would in 50 %.")
-    verdict: Verdict = "undecided" if area + spread > 0.6 else "refuse"
-    if area + spread < 0.5:
+    verdict: Verdict = "undecided" if upper > 0.6 else "refuse"
+    if upper < 0.5:
         why = f"{figures}: worse than a coin. Good and defective seem to be exchanged."
     else:
         why = f"{figures}: no better than a coin. The model tells nothing apart."

@@ -11,7 +11,7 @@ from service.model.contract import Contract
 from service.model.curves import heldout
 from service.model.data import Data
 from service.model.detector import CPU, OnnxDetector
-from service.model.judge import Judged
+from service.model.judge import Area, Judged
 from service.model.recipe import PRETRAINED, Recipe
 from service.records import Estimate
 
@@ -56,7 +56,7 @@ def _text(model: Path, detector: OnnxDetector, data: Data, recipe: Recipe, weigh
 * **Decision thresholds** chosen on validation to catch {recipe.recall:.0%} of each defect: {_thresholds(contract)}
 
 {chr(10).join(tables)}
-Each figure with its 95 % Clopper-Pearson interval. Precision holds for this data's share of defects; on a line with fewer it is
+Each figure with its 95 % interval, of shares by Clopper and Pearson, of areas by Hanley and McNeil. Precision holds for this data's share of defects; on a line with fewer it is
 lower. The held-out pictures chose no weight and no threshold.
 
 ![Loss and accuracy over the epochs; reliability of the scores]({model.with_suffix(".png").name})
@@ -108,7 +108,7 @@ def _thresholds(contract: Contract) -> str:
 def _table(title: str, judged: Judged) -> str:
     rows = [
         f"| {name} | {int((judged.actual == name).sum())} | {_share(judged.confusion.precision(name))} | "
-        f"{_share(judged.confusion.recall(name))} | {_area(judged.area(name))} |"
+        f"{_share(judged.confusion.recall(name))} | {_area(judged.area_limits(name))} |"
         for name in judged.contract.classes
     ]
     head = "| class | pictures | precision | recall | ROC-AUC |\n|---|---|---|---|---|"
@@ -117,7 +117,7 @@ def _table(title: str, judged: Judged) -> str:
 {head}
 {chr(10).join(rows)}
 
-Accuracy {judged.accuracy:.3f}; ROC-AUC of defective against good {_area(judged.area())}. In counts:
+Accuracy {judged.accuracy:.3f}; ROC-AUC of defective against good {_area(judged.area_limits())}. In counts:
 
 {judged.confusion.table()}
 """
@@ -127,8 +127,8 @@ def _share(share: Estimate) -> str:
     return "not known" if share.point is None else f"{share.point:.3f} [{share.lower:.3f}, {share.upper:.3f}]"
 
 
-def _area(area: float | None) -> str:
-    return "not known" if area is None else f"{area:.3f}"
+def _area(area: Area | None) -> str:
+    return "not known" if area is None else f"{area.point:.3f} [{area.lower:.3f}, {area.upper:.3f}]"
 
 
 def _command(model: Path, data: Data, recipe: Recipe) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,17 @@ from service.quality.confusion import Confusion
 from service.records import Image
 
 CHUNK = 32
+Z = 1.96
 
 Change = Callable[[Image], Image]
+
+
+class Area(NamedTuple):
+    """ROC-AUC with its limits."""
+
+    point: float
+    lower: float
+    upper: float
 
 
 @dataclass(frozen=True)
@@ -75,15 +86,25 @@ class Judged:
 
         Mann-Whitney: the share of pairs in the right order, ties half (J. Hanley, B. McNeil, Radiology 143, 1982).
         """
+        limits = self.area_limits(name)
+        return None if limits is None else limits.point
+
+    def area_limits(self, name: str | None = None) -> Area | None:
+        """`area` with its 95 % limits by the standard error of the same paper."""
         if name is None:
             said, positive = 1 - self.scores[:, self.contract.classes.index(self.contract.good)], self.defective
         else:
             said, positive = self.scores[:, self.contract.classes.index(name)], self.actual == name
         ours, others = said[positive], np.sort(said[~positive])
-        if not len(ours) or not len(others):
+        m, n = len(ours), len(others)
+        if not m or not n:
             return None
         below = np.searchsorted(others, ours, "left") + np.searchsorted(others, ours, "right")
-        return float(below.sum() / 2 / (len(ours) * len(others)))
+        area = float(below.sum() / 2 / (m * n))
+        q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+        variance = (area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)) / (m * n)
+        spread = Z * sqrt(max(0.0, variance))
+        return Area(area, max(0.0, area - spread), min(1.0, area + spread))
 
 
 def judge(detector: OnnxDetector, samples: Sequence[Sample], change: Change | None = None) -> Judged:
