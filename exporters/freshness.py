@@ -22,14 +22,14 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
 def _parts(snapshot: Snapshot) -> Iterator[Metric]:
     parts = counter("parts_total", "Parts inspected; verdict is pass, reject or audit.", "camera", "verdict")
     last = gauge("part_last_timestamp_seconds", "Capture time of the newest part.")
-    closed = gauge("closed_buckets", "Buckets whose labels had time to arrive.")
+    closed = gauge("closed_buckets", "Buckets of the model in force whose labels had time to arrive.")
     pending = gauge("review_pending", "Parts due for a label and not labelled.", "source")
     oldest = gauge("review_oldest_pending_timestamp_seconds", "Capture time of the oldest part that waits for a label.")
     for name, line in snapshot.lines.items():
         for (camera, verdict), count in sorted(line.parts.items()):
             parts.add_metric((name, camera, verdict), count)
         add(last, (name,), line.last_captured_at)
-        closed.add_metric((name,), line.closed_buckets)
+        closed.add_metric((name,), line.terms[-1].closed if line.terms else 0)
         for source, count in sorted(line.pending.items()):
             pending.add_metric((name, source), count)
         add(oldest, (name,), line.oldest_pending_at)

@@ -176,7 +176,7 @@ QUALITY = (
         "DefectRecallUnknown",
         "ticket",
         "max by (line, defect) (redrabbit_recall_estimable) == 0 and on (line, defect) redrabbit_recall_threshold_ratio "
-        f"and on (line) redrabbit_closed_buckets_total > 0 and {_FLOWING}",
+        f"and on (line) redrabbit_closed_buckets > 0 and {_FLOWING}",
         f"{_ROW}: recall is unknown",
         "Line {{ $labels.line }} runs and no window says anything about recall of {{ $labels.defect }}: "
         "no audited part is labelled. No page can come.",

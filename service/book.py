@@ -380,6 +380,7 @@ class LineBook:
                 model=buckets[0].model,
                 first=start,
                 parts=buckets[-1].end - start,
+                closed=max(0, known - first),
                 began_at=buckets[0].first_captured_at,
                 ended_at=None if judging else max(bucket.last_captured_at for bucket in buckets),
                 quality=() if judging else self._rows_over(self._filed.buckets[first:known], "term"),

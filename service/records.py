@@ -463,13 +463,14 @@ class Histogram:
 class Term:
     """A model's time at a line, from one change of the model to the next: windows and evidence are of one term only.
 
-    model: digest. first: ordinal of its first part; parts: how many it has judged. Times are capture times, ended_at None while
+    model: digest. first: ordinal of its first part; parts: how many it has judged; closed: how many of its buckets are. Times are capture times, ended_at None while
     it judges. quality: of an ended term, over all its closed buckets, window "term"; () while it judges.
     """
 
     model: str
     first: int
     parts: int
+    closed: int
     began_at: float
     ended_at: float | None
     quality: tuple[WindowQuality, ...] = ()

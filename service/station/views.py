@@ -63,6 +63,7 @@ def _term(term: Term) -> dict[str, Any]:
         "model": term.model,
         "first_ordinal": term.first,
         "parts": term.parts,
+        "closed_buckets": term.closed,
         "began_at": term.began_at,
         "ended_at": term.ended_at,
         "quality": [_row(row) for row in term.quality],

@@ -102,7 +102,7 @@ BUSY = LineSnapshot(
     ),
     expected={ALL: 0.93, "crack": 0.93},
     drift=0.07,
-    terms=(Term("c" * 64, 0, 4000, AT - 9000, AT - 4000), Term("d" * 64, 4000, 1000, AT - 4000, None)),
+    terms=(Term("c" * 64, 0, 4000, 4, AT - 9000, AT - 4000), Term("d" * 64, 4000, 1000, 1, AT - 4000, None)),
     comparisons=(
         Comparison(
             "d" * 64,

@@ -48,6 +48,15 @@ def test_every_alert_has_a_story() -> None:
     assert [alert for alert in sorted(alerts) if alert not in told] == []
 
 
+def test_every_series_of_a_rule_is_exported() -> None:
+    """A rule about a metric that nobody exports could never fire, and no story would tell: stories make their series up."""
+    golden = (ROOT / "tests/golden/metrics.prom").read_text(encoding="utf-8")
+    exported = set(re.findall(r"^(redrabbit_[a-z_]+)", golden, re.MULTILINE))
+    expressions = re.findall(r"^ +expr: (.*)$", "".join(file.read_text() for file in RULES.glob("*.yml")), re.MULTILINE)
+    asked = {name for text in expressions for name in re.findall(r"redrabbit_[a-z_]+", text)}
+    assert len(expressions) > 15 and asked and asked - exported == set()
+
+
 def test_amtool_accepts_the_routes() -> None:
     """The configuration of Alertmanager."""
     assert "SUCCESS" in _run(program("amtool"), "check-config", str(ROOT / "deploy/alertmanager/alertmanager.yml"))
