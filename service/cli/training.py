@@ -56,6 +56,9 @@ def train(
             help="Learn from pictures of a failing camera too, weighted to a line with this share of bad parts."
         ),
     ] = None,
+    mixup: Annotated[
+        float, typer.Option(help="Blend pictures in pairs, against learning by heart: 0.2 to 0.4; 0 does not.")
+    ] = 0.0,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = 60,
     patience: Annotated[int, typer.Option(help="Stop after so many epochs without a better validation loss.")] = 12,
     batch: Annotated[int, typer.Option(help="Pictures a step.")] = 64,
@@ -86,6 +89,7 @@ def train(
                 "mirror": mirror,
                 "recall": recall,
                 "failing_camera": failing_camera,
+                "mixup": mixup,
                 "epochs": epochs,
                 "patience": patience,
                 "batch": batch,

@@ -92,8 +92,9 @@ def _training(recipe: Recipe) -> str:
         if recipe.failing_camera is not None
         else ""
     )
+    blended = f", blended in pairs (mixup {recipe.mixup:g})" if recipe.mixup else ""
     return (
-        f"mirrored ({recipe.mirror}), moved by up to 4 %, in varying light and with noise; each class "
+        f"mirrored ({recipe.mirror}), moved by up to 4 %, in varying light and with noise{blended}; each class "
         f"weighs the same in the loss, and calibration on validation undoes what that did to the scores.{spoilt}"
     )
 

@@ -20,13 +20,16 @@ from torch.optim.swa_utils import AveragedModel
 from service.errors import InvalidInput
 from service.model.augment import Fitted, spoilt, varied
 from service.model.network import Head, Small, Trunk, normalised
-from service.model.recipe import Recipe
+from service.model.recipe import PRETRAINED, Recipe
 
 COPIES = 6
 """Of each picture, once and for all, where the backbone is frozen; every third one spoilt, where spoilt ones are wanted."""
 LARGEST_WEIGHT = 20.0
 SLOWER = 0.3
 """Learning rate of a pretrained backbone, as a share of the head's."""
+HEAD_FIRST = 5
+"""Epochs in which the head learns alone: what a head that still guesses sends back would spoil a pretrained backbone (A. Kumar et al.,
+"Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022)."""
 REMEMBERS = 0.998
 """Of the weights so far, at each step: what is kept is their running mean, which does not jump about as the steps do."""
 
@@ -38,6 +41,17 @@ class Pictures:
     images: Sequence[Fitted]
     targets: Tensor
     labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """How the rows of a batch are mixed: each with its partner, of which it keeps `share`."""
+
+    share: float
+    partner: Tensor
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return rows if self.share == 1 else rows * self.share + rows[self.partner] * (1 - self.share)
 
 
 @dataclass(slots=True)
@@ -85,9 +99,10 @@ class Course:
         self._recipe, self._progress, self._device = recipe, progress, device
         self._trunk, self._head = trunk.to(device), head.to(device)
         self._training, self._validation = training, validation
+        self._pretrained = recipe.backbone == PRETRAINED
         self._weights = class_weights(training.labels, training.targets.shape[1]).to(device)
         self._learning = nn.ModuleDict({"head": head, "trunk": trunk} if recipe.fine_tune else {"head": head})
-        rates = {"head": recipe.rate, "trunk": recipe.rate * (SLOWER if isinstance(trunk, Trunk) else 1.0)}
+        rates = {"head": recipe.rate, "trunk": recipe.rate * (SLOWER if self._pretrained else 1.0)}
         self._optimiser = torch.optim.AdamW(
             [{"params": part.parameters(), "lr": rates[name]} for name, part in self._learning.items()],
             weight_decay=5e-2,
@@ -128,9 +143,11 @@ class Course:
         return torch.cat(found).clone()
 
     def _seen(self, trunk: nn.Module, images: Tensor) -> Tensor:
-        pixels = normalised(images.to(self._device)).contiguous(memory_format=torch.channels_last)
-        seen: Tensor = trunk(pixels)
+        seen: Tensor = trunk(self._pixels(images))
         return seen
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        return normalised(images.to(self._device)).contiguous(memory_format=torch.channels_last)
 
     def _look_once(self) -> Tensor:
         """The frozen trunk's maps of COPIES variations of each training picture, half precision."""
@@ -162,6 +179,9 @@ class Course:
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
         self._learning.train()
+        if self._pretrained:
+            self._trunk.eval()  # it keeps the statistics of the many pictures that it has seen
+        self._trunk.requires_grad_(not self._pretrained or number >= HEAD_FIRST)
         copies = [number] if self._features is None else list(range(COPIES))
         count = len(self._training.images)
         order = torch.randperm(count * len(copies))
@@ -170,9 +190,10 @@ class Course:
         for done, chosen in enumerate(batches):
             indices = chosen % count
             spoils = torch.tensor([self._spoils(copies[at // count], at % count) for at in chosen.tolist()])
-            logits = self._head(self._batch(copies, chosen))
-            targets = self._training.targets[indices].to(self._device)
-            loss = self._loss(logits, targets, self._shares(indices, spoils))
+            blend = self._blend(len(chosen))
+            logits = self._head(self._batch(copies, chosen, blend))
+            targets = blend(self._training.targets[indices].to(self._device))
+            loss = self._loss(logits, targets, blend(self._shares(indices, spoils)))
             self._optimiser.zero_grad()
             loss.backward()
             self._optimiser.step()
@@ -182,11 +203,18 @@ class Course:
             self._progress.batch(number, (done + 1) / len(batches))
         self._look_back(loss_sum / len(order), right / len(order))
 
-    def _batch(self, copies: Sequence[int], chosen: Tensor) -> Tensor:
-        """What the head sees of these."""
+    def _batch(self, copies: Sequence[int], chosen: Tensor, blend: Blend) -> Tensor:
+        """What the head sees of these. Of a frozen backbone its maps are blended, else the pictures."""
         if self._features is not None:
-            return self._features[chosen].float().to(self._device)
-        return self._seen(self._trunk, self._varied(copies[0], chosen.tolist()))
+            return blend(self._features[chosen].float().to(self._device))
+        seen: Tensor = self._trunk(blend(self._pixels(self._varied(copies[0], chosen.tolist()))))
+        return seen
+
+    def _blend(self, count: int) -> Blend:
+        if not self._recipe.mixup:
+            return Blend(1.0, torch.arange(count))
+        share = torch.distributions.Beta(self._recipe.mixup, self._recipe.mixup).sample()
+        return Blend(float(share), torch.randperm(count))
 
     def _shares(self, indices: Tensor, spoils: Tensor) -> Tensor:
         """Weight of each picture in the loss. Spoilt ones count as on a line, where few parts are bad: a model that took every

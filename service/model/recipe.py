@@ -17,7 +17,8 @@ class Recipe(BaseModel):
     """backbone: pretrained, or from scratch. cut: blocks of the pretrained one that are kept; fewer are quicker and see
     finer detail. fine_tune: whether the backbone learns too. recall: share of the validation set's defects that the decision
     thresholds are to catch. failing_camera: share of bad parts on the line that pictures of a failing camera (out of focus, dark,
-    moved) are weighted to; None: there are no such pictures in training.
+    moved) are weighted to; None: there are no such pictures in training. mixup: pictures are blended in pairs, and their labels with
+    them, by shares from Beta(mixup, mixup) (H. Zhang et al., "mixup", ICLR 2018); 0: they are not.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +31,7 @@ class Recipe(BaseModel):
     mirror: Mirror = "both"
     recall: Annotated[float, Field(gt=0, lt=1)] = 0.9
     failing_camera: Annotated[float, Field(gt=0, lt=1)] | None = None
+    mixup: Annotated[float, Field(ge=0, le=1)] = 0.0
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 60
     patience: Annotated[int, Field(ge=1)] = 12
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
