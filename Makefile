@@ -56,7 +56,7 @@ format: install-test
 pictures: install-test
 	@mkdir -p build
 	$(BIN)/redrabbit demo --parts 3000 --seed 2 --prevalence 0.05 --fault defocus@1000 --report build/report.json --exit
-	$(BIN)/python docs/picture.py build/report.json 0.73 1000 docs/recall.png
+	$(BIN)/python docs/picture.py build/report.json 0.68 1000 docs/recall.png
 	$(BIN)/redrabbit plan --prevalence 0.005 --parts-per-day 50000 --picture docs/plan.png
 
 clean:

@@ -166,7 +166,7 @@ def test_the_shipped_model_is_what_its_card_says() -> None:
     assert {"Conv"} <= {node.op_type for node in graph.node}
     assert "CC BY-NC-SA 4.0" in SHIPPED.with_name("LICENSE").read_text()
     proven = detector.contract.validation["defective"]
-    assert f"{proven.caught}/{proven.of}" in card and f"{proven.lower:.4f}" in card
+    assert f"caught {proven.caught} of {proven.of}" in card and f"{proven.lower:.4f}" in card
 
 
 def test_the_shipped_model_says_where_it_looks() -> None:
