@@ -57,6 +57,9 @@ pictures: install-test
 	@mkdir -p build
 	$(BIN)/redrabbit demo --parts 3000 --seed 2 --prevalence 0.05 --fault defocus@1000 --report build/report.json --exit
 	$(BIN)/python docs/picture.py build/report.json 0.68 1000 docs/recall.png
+	cp deploy/models/el-cells.onnx build/
+	$(BIN)/redrabbit gate build/el-cells.onnx elpv --report build/gate.html || test $$? -ne 2
+	chromium --headless --no-sandbox --disable-background-networking --hide-scrollbars --window-size=1000,1150 --screenshot=docs/gate.png build/gate.html
 	$(BIN)/redrabbit plan --prevalence 0.005 --parts-per-day 50000 --picture docs/plan.png
 
 clean:

@@ -67,7 +67,7 @@ def test_a_defocused_camera_is_found_out(tmp_path: Path, healthy: dict[str, Any]
 
 def test_a_page_names_the_parts_at_risk(tmp_path: Path) -> None:
     """A line that was PROVEN before its camera failed: what is at risk begins before the fault and not at the beginning."""
-    found = _report(tmp_path, "--seed", "1", "--prevalence", "0.05", "--fault", "defocus@1700")
+    found = _report(tmp_path, "--seed", "3", "--prevalence", "0.1", "--fault", "defocus@1700")
     touched = found["at_risk"]
     assert 500 < touched["from_part"] <= 1700
     assert 1000 < touched["parts"] < 3000
