@@ -50,7 +50,8 @@ DUE_FOR = 30 * 86400.0
 LEARN_FROM = 50
 """So many of the newest closed buckets say how to draw next, and whether the draw followed its probabilities."""
 
-TERMS_SHOWN = 20
+SHOWN = 20
+"""So many terms, and pairs of models, the newest ones."""
 
 
 class LineBook:
@@ -63,7 +64,7 @@ class LineBook:
         self._filed = Filed()
         self._filled_at: list[float] = []
         self._terms: list[int] = []  # number of the first bucket of each
-        self._ended_terms: dict[int, tuple[int, Term]] = {}  # with the closed buckets that each was made of
+        self._ended_terms: dict[int, Term] = {}
         self._as_closed: dict[int, Bucket] = {}
         self._late_changes = 0
         self._changed_at: float | None = None
@@ -311,6 +312,7 @@ class LineBook:
         pending[Source.AUDIT] += 0
         recent = self._newest_closed()
         expected, drift = self._scores.say(self._model)
+        pairs = list(self._paired.values())[-SHOWN:]
         return LineSnapshot(
             line=self.line,
             parts=dict(self._parts),
@@ -338,8 +340,8 @@ class LineBook:
             agreement=self._agreement.state(self.good),
             expected=expected,
             drift=drift,
-            comparisons=tuple(pair.compare(row, self.good) for pair in self._paired.values() for row in self.rows),
-            terms=tuple(self._term(number) for number in range(len(self._terms))[-TERMS_SHOWN:]),
+            comparisons=tuple(pair.compare(row, self.good) for pair in pairs for row in self.rows),
+            terms=tuple(self._term(number) for number in range(len(self._terms))[-SHOWN:]),
         )
 
     def _forget_overdue(self, as_of: float) -> None:
@@ -373,22 +375,23 @@ class LineBook:
         """Term number `at`. What an ended one comes to is kept until one of its buckets closes or changes."""
         first, judging = self._terms[at], at + 1 == len(self._terms)
         after = len(self._filed.buckets) if judging else self._terms[at + 1]
-        known = min(after, self._filed.closed)
-        if judging or self._ended_terms.get(at, (-1,))[0] != known:
-            buckets, start = self._filed.buckets[first:after], self._filed.start(first)
-            term = Term(
-                model=buckets[0].model,
-                first=start,
-                parts=buckets[-1].end - start,
-                closed=max(0, known - first),
-                began_at=buckets[0].first_captured_at,
-                ended_at=None if judging else max(bucket.last_captured_at for bucket in buckets),
-                quality=() if judging else self._rows_over(self._filed.buckets[first:known], "term"),
-            )
-            if judging:
-                return term
-            self._ended_terms[at] = known, term
-        return self._ended_terms[at][1]
+        closed = max(0, min(after, self._filed.closed) - first)
+        kept = self._ended_terms.get(at)
+        if kept is not None and kept.closed == closed:
+            return kept
+        buckets, start = self._filed.buckets[first:after], self._filed.start(first)
+        term = Term(
+            model=buckets[0].model,
+            first=start,
+            parts=buckets[-1].end - start,
+            closed=closed,
+            began_at=buckets[0].first_captured_at,
+            ended_at=None if judging else max(bucket.last_captured_at for bucket in buckets),
+            quality=() if judging else self._rows_over(buckets[:closed], "term"),
+        )
+        if not judging:
+            self._ended_terms[at] = term
+        return term
 
     def _rows_over(self, buckets: Sequence[Bucket], name: str) -> tuple[WindowQuality, ...]:
         total = merged(bucket for bucket in buckets if bucket.usable)
