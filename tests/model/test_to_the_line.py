@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from service.ledger.store import open_ledger
+from service.model.passport import bare
 from tests.model.conftest import COUNTS, write_pictures
 from tests.servers import free_port, until
 
@@ -23,7 +24,7 @@ def _command(*words: str | Path) -> list[str]:
 def test_from_the_gate_to_the_line(trained: Path, six_classes: Path, tmp_path: Path) -> None:
     """The gate passes the file, the worker takes it without a word, and calls parts that nobody has seen by their names."""
     model = tmp_path / "tiles.onnx"
-    model.write_bytes(trained.read_bytes())
+    model.write_bytes(bare(trained.read_bytes()))
     settings = {
         "line": "tiles",
         "model": "tiles.onnx",
