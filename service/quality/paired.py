@@ -87,7 +87,8 @@ def _difference(found: OneSided, more: str, fewer: str, same: str) -> str:
         return f"{same} (no part on which the two differ)"
     if found.p_value > SURE:
         return f"{same}, for all that is known (p = {found.p_value:.2f})"
-    return f"{more if found.by_shadow > found.by_active else fewer} (p = {found.p_value:.2g})"
+    p = f"p = {found.p_value:.2g}" if found.p_value >= 0.0001 else "p < 0.0001"
+    return f"{more if found.by_shadow > found.by_active else fewer} ({p})"
 
 
 def _share(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pytest import approx
 from scipy.stats import binomtest
 
-from service.quality.paired import Paired
+from service.quality.paired import Paired, in_words
 from service.quality.recall import estimate, p_value
-from service.records import ALL
+from service.records import ALL, Comparison, OneSided
 
 
 @pytest.mark.parametrize(("only_active", "only_shadow"), [(2, 10), (10, 2), (5, 5), (0, 6), (6, 0), (1, 1)])
@@ -73,3 +75,14 @@ def test_nothing_labelled_says_nothing() -> None:
     """No share of nothing, and no test."""
     found = Paired("a", "s").compare(ALL, "good")
     assert found.recall == found.precision == (None, None) and found.caught.p_value is None
+
+
+def test_in_words() -> None:
+    """Three things may be said, and a tiny p-value is not called none."""
+    caught = OneSided(1, 40.0, 40, 1e-12)
+    rejects = OneSided(9, 4.0, 4, 0.002)
+    found = Comparison("a", "s", ALL, 100, 100, (0.5, 0.9), (0.5, 0.6), caught, rejects)
+    assert in_words(found) == "the shadow catches more defects (p < 0.0001) and rejects fewer good parts (p = 0.002)"
+    alike = replace(found, caught=OneSided(3, 4.0, 4, 0.7), false_rejects=OneSided(0, 0.0, 0, None))
+    assert "catches as many, for all that is known (p = 0.70)" in in_words(alike)
+    assert "rejects as many good parts (no part on which the two differ)" in in_words(alike)
