@@ -59,7 +59,7 @@ pictures: install-test
 	$(BIN)/python docs/picture.py build/report.json 0.68 1000 docs/recall.png
 	cp deploy/models/el-cells.onnx build/
 	$(BIN)/redrabbit gate build/el-cells.onnx elpv --report build/gate.html || test $$? -ne 2
-	chromium --headless --no-sandbox --disable-background-networking --hide-scrollbars --window-size=1000,1360 --screenshot=docs/gate.png build/gate.html
+	chromium --headless --no-sandbox --disable-background-networking --hide-scrollbars --window-size=1000,1420 --screenshot=docs/gate.png build/gate.html
 	$(BIN)/redrabbit plan --prevalence 0.005 --parts-per-day 50000 --picture docs/plan.png
 
 clean:
