@@ -1,6 +1,6 @@
 """`python -m tests.bench.twins`: what near-duplicates do to a random split of the solar cells, as published figures use it.
 
-Trains the recipe of deploy/models/el-cells.md once more, on a random split of all 2,624 cells; about an hour on two cores. Then judges the
+Trains the recipe of deploy/models/el-cells.md once more, on a random split of all 2,624 cells; about half an hour on two cores. Then judges the
 test cells apart: those of which a near-duplicate was learned from, and those of which none was.
 """
 
