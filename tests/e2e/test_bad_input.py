@@ -91,7 +91,12 @@ def test_a_bad_model_file_is_refused(run: Run, tmp_path: Path, command: str, con
 @pytest.mark.parametrize("command", ["check", "worker", "up"])
 def test_a_model_that_has_not_passed_the_gate_is_refused(run: Run, command: str) -> None:
     """It says what to do about it."""
-    _assert_one_line(run(command, allow_ungated=False), "el-cells.onnx", "the gate refused it: recall of defective", "--allow-ungated")
+    _assert_one_line(
+        run(command, allow_ungated=False),
+        "el-cells.onnx",
+        "the gate refused it: recall of defective",
+        "--allow-ungated",
+    )
 
 
 @pytest.mark.parametrize("command", ["check", "worker"])
