@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from service.records import Look
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -28,6 +30,39 @@ class WorkerMeter:
         self._last_frame = Gauge(
             "redrabbit_camera_last_frame_timestamp_seconds",
             "Capture time of the newest frame.",
+            ("line", "camera"),
+            registry=registry,
+        )
+        self._frames = Counter(
+            "redrabbit_camera_frames_total", "Pictures that arrived.", ("line", "camera"), registry=registry
+        )
+        self._triggers = Counter(
+            "redrabbit_camera_triggers_total",
+            "Triggers by their running number; those without a picture included.",
+            ("line", "camera"),
+            registry=registry,
+        )
+        self._repeats = Gauge(
+            "redrabbit_camera_repeated_frames",
+            "Newest pictures in a row that are the very same as the one before them; a sensor gives none.",
+            ("line", "camera"),
+            registry=registry,
+        )
+        self._sharpness = Gauge(
+            "redrabbit_camera_sharpness_ratio",
+            "Fine detail in the newest pictures, as a share of what it was when the model took over.",
+            ("line", "camera"),
+            registry=registry,
+        )
+        self._brightness = Gauge(
+            "redrabbit_camera_brightness_ratio",
+            "Brightness of the newest pictures, as a share of what it was when the model took over.",
+            ("line", "camera"),
+            registry=registry,
+        )
+        self._overexposed = Gauge(
+            "redrabbit_camera_overexposed_ratio",
+            "Share of pixels at the upper end of the scale, beyond what it was when the model took over.",
             ("line", "camera"),
             registry=registry,
         )
@@ -72,6 +107,26 @@ class WorkerMeter:
 
     def camera_frame(self, camera: str, captured_at: float) -> None:
         self._last_frame.labels(self._line, camera).set(captured_at)
+        self._frames.labels(self._line, camera).inc()
+
+    def camera_triggers(self, camera: str, triggers: int) -> None:
+        self._triggers.labels(self._line, camera).inc(triggers)
+
+    def camera_repeats(self, camera: str, frames: int) -> None:
+        self._repeats.labels(self._line, camera).set(frames)
+
+    def camera_sight(self, camera: str, look: Look, reference: Look | None) -> None:
+        """Where there is nothing to compare with, the series is absent."""
+        found: dict[Gauge, float | None] = {self._sharpness: None, self._brightness: None, self._overexposed: None}
+        if reference is not None:
+            found[self._sharpness] = _share(look.sharpness, reference.sharpness)
+            found[self._brightness] = _share(look.brightness, reference.brightness)
+            found[self._overexposed] = max(0.0, look.overexposed - reference.overexposed)
+        for gauge, value in found.items():
+            if value is None:
+                gauge.remove(self._line, camera)
+            else:
+                gauge.labels(self._line, camera).set(value)
 
     def ledger_up(self, up: bool) -> None:
         self._ledger_up.labels(self._line).set(up)
@@ -84,3 +139,7 @@ class WorkerMeter:
 
     def shadow_dropped(self, parts: int) -> None:
         self._shadow_dropped.labels(self._line).inc(parts)
+
+
+def _share(now: float, then: float) -> float | None:
+    return now / then if then > 0 else None

@@ -444,6 +444,11 @@ class LineBook:
 
 def _heart(rule: LineThresholds) -> LineThresholds:
     """The thresholds without what enters no bucket, no state and no page."""
-    silent = {"precision": Levels(), "labels": rule.labels.model_copy(update={"starved_after": 1.0})}
+    silent = {
+        "precision": Levels(),
+        "labels": rule.labels.model_copy(update={"starved_after": 1.0}),
+        "camera": None,
+        "gate": None,
+    }
     kinds = {name: row.model_copy(update={"precision": Levels()}) for name, row in rule.defects.items()}
     return rule.model_copy(update={**silent, "defects": kinds})

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.errors import BadImage
 from service.records import (
     Acknowledgement,
+    CameraReference,
     ChallengePart,
     ChallengeReport,
     DrawPolicy,
@@ -20,6 +21,7 @@ from service.records import (
     Heartbeat,
     Image,
     Label,
+    Look,
     ModelAnswer,
     ModelInForce,
     ModelOrder,
@@ -115,6 +117,18 @@ class Meter(Protocol):
 
     def camera_frame(self, camera: str, captured_at: float) -> None: ...
 
+    def camera_triggers(self, camera: str, triggers: int) -> None:
+        """The running number of the camera's triggers has gone on by so many."""
+        ...
+
+    def camera_repeats(self, camera: str, frames: int) -> None:
+        """So many of the newest frames in a row are the picture of the one before them."""
+        ...
+
+    def camera_sight(self, camera: str, look: Look, reference: Look | None) -> None:
+        """How the camera's pictures look now, and how they did when the model took over (None: not known yet)."""
+        ...
+
     def ledger_up(self, up: bool) -> None: ...
 
     def gated(self, passed: bool) -> None:
@@ -155,6 +169,16 @@ class PartLedger(PolicyLedger, Protocol):
         ...
 
     def beat(self, heartbeat: Heartbeat) -> None: ...
+
+
+class CameraLedger(Protocol):
+    """How cameras saw when a model took over. Durable when a call returns."""
+
+    def camera_references(self, line: str, model: str) -> Mapping[str, CameraReference]:
+        """By camera, the newest under this model (digest)."""
+        ...
+
+    def keep_camera_reference(self, reference: CameraReference) -> None: ...
 
 
 class ModelLedger(Protocol):

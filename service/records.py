@@ -60,7 +60,8 @@ class State(StrEnum):
 class Frame:
     """One picture of one part, as a camera hands it over.
 
-    content: the encoded file as bytes (decoded later, untrusted) or a decoded image, uint8 BGR (H, W, 3).
+    content: the encoded file as bytes (decoded later, untrusted) or a decoded image, uint8 BGR (H, W, 3). trigger: running
+    number of what made the camera take it, where that is known: a gap is a part without a picture.
     """
 
     part_id: str
@@ -69,6 +70,37 @@ class Frame:
     captured_at: float
     content: bytes | Image
     lot: str = ""
+    trigger: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a picture looks, whatever it shows. sharpness: strength of its finest detail against its brightness. brightness: mean,
+    in [0, 1]. overexposed: share of its pixels at the upper end of the scale."""
+
+    sharpness: float
+    brightness: float
+    overexposed: float
+
+
+@dataclass(frozen=True, slots=True)
+class CameraReference:
+    """How the pictures of a camera looked when a model (digest) took over: the median of so many. Without pictures: somebody
+    asks for it to be taken anew. recorded_at is given by the ledger."""
+
+    line: str
+    camera: str
+    model: str
+    pictures: int
+    sharpness: float
+    brightness: float
+    overexposed: float
+    by: str
+    recorded_at: float = 0.0
+
+    @property
+    def look(self) -> Look:
+        return Look(self.sharpness, self.brightness, self.overexposed)
 
 
 @dataclass(frozen=True, slots=True)

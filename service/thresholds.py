@@ -26,6 +26,7 @@ BUILT_IN: dict[str, Any] = {
     "false_page_every": "90d",
     "audit": {"budget": 0.02},
     "labels": {"starved_after": "4h", "second_look": True},
+    "camera": {"sharpness": 0.5, "brightness": 0.7, "overexposed": 0.05, "missed": 0.001, "repeated": 10},
     "gate": {
         "recall": 0.80,
         "precision": 0.80,
@@ -122,6 +123,18 @@ class LabelRule(_Section):
     second_look: bool
 
 
+class CameraRule(_Section):
+    """From when on a camera is said to be degraded. sharpness, brightness: less than this share of what it was when the model took
+    over, or more than its inverse. overexposed: so much larger a share of the pixels than then. missed: share of triggers without
+    a picture. repeated: so many times the very same picture in a row."""
+
+    sharpness: Ratio
+    brightness: Ratio
+    overexposed: Ratio
+    missed: Ratio
+    repeated: Count
+
+
 class GateRule(_Section):
     """What a model must show before it may judge parts; see service/gate.
 
@@ -157,6 +170,7 @@ class LineThresholds(_Section):
     false_page_every: Seconds
     audit: AuditRule
     labels: LabelRule
+    camera: CameraRule
     gate: GateRule
     defects: Mapping[str, DefectThresholds] = Field(default_factory=dict)
 

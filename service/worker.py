@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import structlog
@@ -24,8 +24,9 @@ from service.errors import BadImage, LedgerUnavailable
 from service.images import decode, encode
 from service.inspection import Inspection
 from service.judges import Judges
-from service.ports import Camera, Clock, ImageStore, Meter, PartLedger, Release
-from service.records import Frame, Heartbeat, Image, Outcome, Verdict
+from service.ports import Camera, CameraLedger, Clock, ImageStore, Meter, PartLedger, Release
+from service.records import Frame, Heartbeat, Outcome, Verdict
+from service.sight import Sight
 from service.thresholds import Thresholds
 
 log = structlog.get_logger()
@@ -42,6 +43,10 @@ Fitting = tuple[Inspection, list[tuple["_Seen", Future[Fitted]]]]
 T = TypeVar("T")
 
 
+class LineLedger(PartLedger, CameraLedger, Protocol):
+    """What a worker writes to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """What a worker works with."""
@@ -51,7 +56,7 @@ class Line:
     judges: Judges
     policies: DrawPolicies
     thresholds: Callable[[], Thresholds]
-    ledger: PartLedger
+    ledger: LineLedger
     images: ImageStore
     releases: Sequence[Release]
     meter: Meter
@@ -81,6 +86,9 @@ class Worker:
         self._frames: Queue[_Seen | None] = Queue(maxsize=line.batch_size * BATCHES_AHEAD)
         self._decoding: Queue[Fitting | None] = Queue(maxsize=BATCHES_AHEAD)
         self._judged: Queue[list[tuple[_Seen, Verdict]] | None] = Queue(maxsize=BATCHES_AHEAD)
+        self._sights = {
+            camera.name: Sight(line.name, camera.name, line.meter, time.monotonic) for camera in line.cameras
+        }
 
     def stop(self) -> None:
         """Takes no more frames; what has been taken is still judged, recorded and released."""
@@ -130,6 +138,8 @@ class Worker:
         beat = Heartbeat(self._line.name, self._identity, started, self._line.clock(), stopped)
         try:
             self._line.ledger.beat(beat)
+            for sight in self._sights.values():
+                sight.follow(self._line.judges.active.info.digest, self._line.ledger)
         except LedgerUnavailable as error:
             log.warning("no heartbeat", line=self._line.name, why=str(error))
 
@@ -138,6 +148,7 @@ class Worker:
         for frame in camera.frames(self._stopping):
             seen = _Seen(frame, camera, time.monotonic())
             self._line.meter.camera_frame(camera.name, frame.captured_at)
+            self._sights[camera.name].arrived(frame)
             if not camera.live:
                 self._put(self._frames, seen)
                 continue
@@ -165,13 +176,14 @@ class Worker:
                     break
                 batch.append(seen)
             inspection = self._line.judges.active
-            fitting = [(seen, pool.submit(self._fit, inspection, seen.frame.content)) for seen in batch]
+            fitting = [(seen, pool.submit(self._fit, inspection, seen.frame)) for seen in batch]
             self._put(self._decoding, (inspection, fitting))
         self._put(self._decoding, None)
 
-    def _fit(self, inspection: Inspection, content: bytes | Image) -> Fitted:
+    def _fit(self, inspection: Inspection, frame: Frame) -> Fitted:
         before = time.monotonic()
-        image = decode(content) if isinstance(content, bytes) else content
+        image = decode(frame.content) if isinstance(frame.content, bytes) else frame.content
+        self._sights[frame.camera].seen(image)
         fitted = inspection.detector.fit(image)
         self._line.meter.observe("decode", time.monotonic() - before)
         return fitted

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.errors import BadImage
 from service.ports import DetectorInfo
-from service.records import Frame, Image, ModelInForce, Verdict
+from service.records import Frame, Image, Look, ModelInForce, Verdict
 
 LINE = "a"
 INFO = DetectorInfo("bright", "d" * 64, ("good", "crack"), "good", {"crack": 0.5}, "CPUExecutionProvider")
@@ -79,6 +79,9 @@ class Counts:
         self.swaps: Counter[tuple[str, str]] = Counter()
         self.unjudged = 0
         self.passports: list[bool] = []
+        self.triggers = 0
+        self.repeats: list[int] = []
+        self.sights: list[tuple[Look, Look | None]] = []
 
     def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
         self.stages[stage] += parts
@@ -91,6 +94,15 @@ class Counts:
 
     def camera_frame(self, camera: str, captured_at: float) -> None:
         pass
+
+    def camera_triggers(self, camera: str, triggers: int) -> None:
+        self.triggers += triggers
+
+    def camera_repeats(self, camera: str, frames: int) -> None:
+        self.repeats.append(frames)
+
+    def camera_sight(self, camera: str, look: Look, reference: Look | None) -> None:
+        self.sights.append((look, reference))
 
     def ledger_up(self, up: bool) -> None:
         if not self.ledger or self.ledger[-1] != up:

@@ -157,6 +157,8 @@ class Flaky:
         self._times = times
         self.register, self.beat = ledger.register, ledger.beat
         self.draw_policy, self.set_draw_policy = ledger.draw_policy, ledger.set_draw_policy
+        self.camera_references = ledger.camera_references
+        self.keep_camera_reference = ledger.keep_camera_reference
 
     def record(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
         self._times -= 1

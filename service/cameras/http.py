@@ -37,6 +37,8 @@ TOO_MANY = (
     b"Content-Length: %d\r\n\r\n%s" % (len(_DETAIL), _DETAIL)
 )
 _TIME: TypeAdapter[Any] = TypeAdapter(AwareDatetime)
+FIELDS = ("part_id", "captured_at", "lot", "trigger")
+_TRIGGER = re.compile(r"[0-9]{1,18}")
 _LOT = re.compile(r"[^\x00-\x1f\x7f]{0,128}")
 
 
@@ -47,6 +49,7 @@ class Pushed:
     part_id: str
     captured_at: float
     lot: str
+    trigger: int | None
     content: bytes
 
 
@@ -187,7 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
         lot = fields.get("lot", "")
         if _LOT.fullmatch(lot) is None:
             raise Refused(422, "lot: expected at most 128 printable characters")
-        return Pushed(part_id, self._captured_at(fields.get("captured_at")), lot, content)
+        trigger = fields.get("trigger")
+        if trigger is not None and _TRIGGER.fullmatch(trigger) is None:
+            raise Refused(422, "trigger: expected a running number of at most 18 digits")
+        captured_at = self._captured_at(fields.get("captured_at"))
+        return Pushed(part_id, captured_at, lot, None if trigger is None else int(trigger), content)
 
     def _captured_at(self, text: str | None) -> float:
         now = self._push.clock()
@@ -243,8 +250,8 @@ class _Handler(BaseHTTPRequestHandler):
 def _fields(query: str) -> dict[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
     for name, _ in pairs:
-        if name not in ("part_id", "captured_at", "lot"):
-            raise Refused(422, "unknown query parameter; expected part_id, captured_at, lot")
+        if name not in FIELDS:
+            raise Refused(422, f"unknown query parameter; expected {', '.join(FIELDS)}")
     if len(dict(pairs)) != len(pairs):
         raise Refused(422, "a query parameter is given twice")
     return dict(pairs)

@@ -1,7 +1,8 @@
 """`push://127.0.0.1:8081?token_file=/secret&limit=32MB`: pictures are sent to us, the answer is the verdict.
 
 `POST /v1/parts` with the picture as body, or as the one file of a multipart form. `part_id`, `captured_at` (ISO 8601 with
-zone, or seconds since 1970) and `lot` are optional query parameters. The answer leaves once the record is on disk; the
+zone, or seconds since 1970), `lot` and `trigger` (the running number of the line's trigger: a gap is a part that was not
+inspected) are optional query parameters. The answer leaves once the record is on disk; the
 same part id again answers the verdict of record. Without a token only this machine may send.
 """
 
@@ -103,7 +104,9 @@ class Push:
 
     def _inspect(self, pushed: Pushed) -> Answer:
         """Runs in the request's own thread: hands the picture to the line and waits for what becomes of it."""
-        frame = Frame(pushed.part_id, self._line, self.name, pushed.captured_at, pushed.content, pushed.lot)
+        frame = Frame(
+            pushed.part_id, self._line, self.name, pushed.captured_at, pushed.content, pushed.lot, pushed.trigger
+        )
         waiting = _Waiting(frame)
         if not self._taking:
             return _busy("the line takes no parts just now")

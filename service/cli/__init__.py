@@ -15,6 +15,7 @@ import typer
 from service.cli import (
     adopt,
     building,
+    cameras,
     challenge,
     demo,
     gate,
@@ -58,7 +59,7 @@ def _common(
         building.end_with_parent()
 
 
-for _module in (running, demo, ledger, challenge, plan, training, inspect, gate, adopt, model_orders, rules):
+for _module in (running, demo, ledger, challenge, plan, training, inspect, gate, adopt, model_orders, cameras, rules):
     _module.register(app)
 
 

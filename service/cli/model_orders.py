@@ -99,7 +99,7 @@ def list_models(config: Config = DEFAULT) -> None:
         models = [model for model in ledger.line_state()[0] if model.line == settings.line]
         orders = ledger.model_orders(settings.line)
     for one in models:
-        typer.echo(f"{one.role:8} {one.name:24} {one.digest[:12]} since {_utc(one.since)} on {one.provider}")
+        typer.echo(f"{one.role:8} {one.name:24} {one.digest[:12]} since {utc(one.since)} on {one.provider}")
     for recorded in orders:
         typer.echo(_sentence(recorded))
 
@@ -147,7 +147,7 @@ def _sentence(recorded: RecordedOrder) -> str:
     what = "end the shadow" if order.role is Role.NONE else f"{order.role} {order.name} {order.digest[:12]}"
     why = f": {recorded.why}" if recorded.why else ""
     note = f" ({order.note})" if order.note else ""
-    return f"{_utc(recorded.recorded_at)}  {order.by}: {what}{note}  {SAYS[recorded.outcome]}{why}"
+    return f"{utc(recorded.recorded_at)}  {order.by}: {what}{note}  {SAYS[recorded.outcome]}{why}"
 
 
 def _login() -> str:
@@ -157,7 +157,7 @@ def _login() -> str:
         return str(os.getuid())
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 

@@ -218,6 +218,22 @@ shadow_verdicts = Table(
     sqlite_autoincrement=True,
 )
 
+camera_references = Table(
+    "camera_references",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("camera", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("pictures", Integer, nullable=False),
+    Column("sharpness", Double, nullable=False),
+    Column("brightness", Double, nullable=False),
+    Column("overexposed", Double, nullable=False),
+    Column("by", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 heartbeats = Table(
     "heartbeats",
     metadata,

@@ -9,6 +9,7 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from service.errors import InvalidInput, LedgerUnavailable
+from service.ledger.cameras import Cameras
 from service.ledger.challenges import Challenges
 from service.ledger.labels import Labels, Tokens
 from service.ledger.migrating import upgrade, version, versions
@@ -23,8 +24,8 @@ BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file}
 LedgerUnavailable for what is not our bug."""
 
 
-class SqlLedger(Parts, Labels, Tokens, Challenges, Orders, Reading):
-    """Fulfils ports.PartLedger, LabelLedger, ChallengeLedger, ModelLedger and LedgerReader. Any thread may call it; `close` when done."""
+class SqlLedger(Parts, Labels, Tokens, Challenges, Orders, Cameras, Reading):
+    """Fulfils ports.PartLedger, LabelLedger, ChallengeLedger, ModelLedger, CameraLedger and LedgerReader. Any thread may call it; `close` when done."""
 
 
 def open_ledger(url: str, clock: Clock, *, read_only: bool = False) -> SqlLedger:

@@ -71,6 +71,13 @@ def test_a_picture_is_answered_with_its_verdict(sender: Sender) -> None:
     }
 
 
+def test_the_number_of_the_trigger_comes_with_the_picture(sender: Sender) -> None:
+    """Where the sender knows it; a gap in it is a part that was never photographed."""
+    for params in ({"part_id": "p-1", "trigger": "4711"}, {"part_id": "p-2"}):
+        assert httpx.post(sender.url, params=params, content=b"picture").status_code == 200
+    assert [frame.trigger for frame in sender.frames] == [4711, None]  # type: ignore[attr-defined]
+
+
 def test_a_part_without_a_name_is_given_one(sender: Sender) -> None:
     """Two pictures without part_id are two parts."""
     ids = {httpx.post(sender.url, content=b"same").json()["part_id"] for _ in range(2)}
@@ -108,6 +115,8 @@ def test_a_picture_that_cannot_be_judged_is_answered_with_the_reason(sender: Sen
         {"captured_at": str(NOW + 3600)},
         {"captured_at": str(NOW - 2 * 86400)},
         {"lot": "a\nb"},
+        {"trigger": "-1"},
+        {"trigger": "9" * 19},
         {"other": "1"},
     ],
 )

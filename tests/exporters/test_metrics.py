@@ -17,7 +17,7 @@ from exporters.serving import serve_metrics, snapshot_metrics
 from exporters.station import StationMetrics
 from exporters.worker import WorkerMeter
 from service.errors import InvalidInput, LedgerUnavailable
-from service.records import Snapshot
+from service.records import Look, Snapshot
 from service.thresholds import WatchedThresholds
 from tests.exporters.snapshot import SNAPSHOT
 from tests.servers import program
@@ -41,6 +41,9 @@ def _everything(watched: WatchedThresholds) -> str:
     meter.dropped("left", "broken")
     meter.camera_up("left", True)
     meter.camera_frame("left", 1_700_000_000.0)
+    meter.camera_triggers("left", 2)
+    meter.camera_repeats("left", 0)
+    meter.camera_sight("left", Look(0.02, 0.5, 0.03), Look(0.04, 0.5, 0.01))
     meter.ledger_up(True)
     meter.gated(True)
     meter.swapped("active", "taken")

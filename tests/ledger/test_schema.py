@@ -13,7 +13,16 @@ from service.ledger.migrating import VERSION_TABLE, versions
 from service.ledger.schema import metadata
 from service.ledger.sqlite import NotYet
 from service.ledger.store import SqlLedger, migrate, open_ledger, schema_version
-from service.records import ChallengePart, DrawPolicy, ModelAnswer, ModelOrder, Role, ShadowVerdict, Taken
+from service.records import (
+    CameraReference,
+    ChallengePart,
+    DrawPolicy,
+    ModelAnswer,
+    ModelOrder,
+    Role,
+    ShadowVerdict,
+    Taken,
+)
 from tests.ledger.conftest import Opener
 from tests.ledger.rows import label, verdict
 from tests.line import MODEL
@@ -32,6 +41,7 @@ from tests.line import MODEL
         "model_orders",
         "model_answers",
         "shadow_verdicts",
+        "camera_references",
     ],
 )
 @pytest.mark.parametrize("statement", ["UPDATE {} SET recorded_at = 0", "DELETE FROM {}"])
@@ -47,6 +57,7 @@ def test_rows_of_record_stay(ledger: SqlLedger, database: Engine, table: str, st
     order = ledger.order_model(ModelOrder("a", Role.ACTIVE, "d" * 64, "m", "eva"))
     ledger.answer_order(ModelAnswer(order.sequence, "a", "w", Taken.TAKEN))
     ledger.record_shadow([ShadowVerdict("p", "a", "d" * 64, (1.0, 0.0), 0.1, "good", False)])
+    ledger.keep_camera_reference(CameraReference("a", "left", "d" * 64, 100, 0.1, 0.5, 0.0, ""))
     with pytest.raises(DBAPIError, match=f"{table} only grows"), database.begin() as connection:
         connection.execute(text(statement.format(table)))
     with database.begin() as connection:
