@@ -435,6 +435,11 @@ class LineBook:
             quality(total, self.line, defect, self.good, "overall", self._threshold(defect)) for defect in self.rows
         )
 
+    def between(self, first: int, after: int) -> tuple[WindowQuality, ...]:
+        """Every row over the buckets that hold parts from ordinal `first` up to before `after`, by what is known now."""
+        filed = self._filed
+        return self._rows_over(filed.buckets[filed.holding(first) : filed.holding(after - 1) + 1], "between")
+
     def _threshold(self, defect: str) -> float | None:
         """What the state is judged against. ALL of a line with one kind of defect borrows its threshold, but never pages."""
         defects = self.rows[1:]

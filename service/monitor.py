@@ -73,6 +73,11 @@ class Monitor:
         with self._lock:
             return self._book(line).overall()
 
+    def between(self, line: str, first: int, after: int) -> tuple[WindowQuality, ...]:
+        """Every row of the line over the buckets of its parts from ordinal `first` up to before `after`."""
+        with self._lock:
+            return self._book(line).between(first, after)
+
     def second_looks(self, line: str) -> list[str]:
         """Parts of the line that somebody has labelled and another inspector must see."""
         with self._lock:

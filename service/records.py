@@ -390,7 +390,8 @@ class Page:
     evidence; ordinal: of the first part after it.
 
     taken_back_at: a correction took the evidence away. cleared_at: windows that began after it are PROVEN.
-    at_risk_from: ordinal of the first part that it touches; no part before it is in doubt.
+    at_risk_from: ordinal of the first part that it touches; no part before it is in doubt. began_ordinal: where its evidence
+    begins to add up, about there recall fell.
     """
 
     line: str
@@ -405,6 +406,7 @@ class Page:
     acknowledged_by: str = ""
     note: str = ""
     at_risk_from: int = 0
+    began_ordinal: int = 0
 
     @property
     def standing(self) -> bool:

@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ledger": {*PORTS, "ledger"},
     "releases": {*PORTS, "releases"},
     "station": {*MONITOR, "station"},
+    "backtest": {*MONITOR, "backtest"},
     "demo": {*MONITOR, "demo", "images", "faults", "inspection", "drawing"},
 }
 """What each module or package of `service` may import from `service`. The composition root, `cli`, may import everything."""

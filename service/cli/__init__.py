@@ -14,6 +14,7 @@ import typer
 
 from service.cli import (
     adopt,
+    backtest,
     building,
     cameras,
     challenge,
@@ -59,7 +60,21 @@ def _common(
         building.end_with_parent()
 
 
-for _module in (running, demo, ledger, challenge, plan, training, inspect, gate, adopt, model_orders, cameras, rules):
+for _module in (
+    running,
+    demo,
+    ledger,
+    challenge,
+    plan,
+    training,
+    inspect,
+    gate,
+    adopt,
+    model_orders,
+    cameras,
+    backtest,
+    rules,
+):
     _module.register(app)
 
 

@@ -84,14 +84,14 @@ def demo(
     elif parts is None:
         raise InvalidInput("--exit needs --parts: after how many parts to end")
     else:
-        found = _replayed(options, parts)
+        found = _replayed(options, parts, home)
     if found is not None:
         typer.echo("\n".join(summary(found)))
     if report is not None and found is not None:
         report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def _replayed(options: Options, parts: int) -> dict[str, Any]:
+def _replayed(options: Options, parts: int, home: Path | None) -> dict[str, Any]:
     from service.ledger.store import open_ledger
     from service.model.detector import OnnxDetector
 
@@ -99,10 +99,7 @@ def _replayed(options: Options, parts: int) -> dict[str, Any]:
     production = options.production()
     detector = OnnxDetector(MODEL, ("CPUExecutionProvider",), None)
     clock = SimulatedClock()
-    with (
-        tempfile.TemporaryDirectory(prefix="redrabbit-demo-") as folder,
-        closing(open_ledger(f"sqlite:///{folder}/ledger.db", clock)) as ledger,
-    ):
+    with _home(home) as folder, closing(open_ledger(_new_ledger(folder), clock)) as ledger:
         ledger.register(in_force(LINE, detector.info, STARTS_AT))
         key = sha256(f"demo/{options.seed}".encode()).digest()  # from the seed: the same report every time
         replay = Replay(
@@ -123,6 +120,14 @@ def _replayed(options: Options, parts: int) -> dict[str, Any]:
         )
         with _progress_line() as show:
             return replay.run(parts, lambda count, line, rate: show(_sentence(count, rate, line)))
+
+
+def _new_ledger(home: Path) -> str:
+    file = home / "var/redrabbit.db"
+    if file.exists():
+        raise InvalidInput(f"--home {home}: a demo lives there; expected an empty folder")
+    file.parent.mkdir(exist_ok=True)
+    return f"sqlite:///{file}"
 
 
 def _in_real_time(options: Options, home: Path | None) -> dict[str, Any] | None:

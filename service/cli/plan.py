@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli import building, plan_picture
+from service.cli import building, pictures, plan_picture
 from service.errors import InvalidInput
 from service.thresholds import LineThresholds, load, parse, seconds
 
@@ -75,7 +75,7 @@ def plan(
         defects=max(1, len(rules.defects)),
     )
     if picture is not None:
-        plan_picture.check(picture)
+        pictures.check(picture)
     rows = [_row(plant, share, fallen) for share in sorted({*BUDGETS, own})]
     mine = next(row for row in rows if row.budget == own)
     text = [*_paragraph(plant, mine, fallen, budget_for(plant, WEEK), rules), "", *_table(rows, own, fallen)]

@@ -7,23 +7,11 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.errors import InvalidInput
+from service.cli.pictures import save
 
 if TYPE_CHECKING:
     from service.cli.plan import Row
     from service.quality.plan import Plant
-
-
-def check(file: Path) -> None:
-    """Raises InvalidInput before anything is computed."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise InvalidInput("--picture needs matplotlib: pip install 'redrabbit[plan]'") from error
-    if file.suffix != ".png":
-        raise InvalidInput(f"--picture {file}: expected a name that ends in .png")
-    if not file.absolute().parent.is_dir():
-        raise InvalidInput(f"--picture {file}: the folder {file.absolute().parent} does not exist")
 
 
 def draw(file: Path, plant: Plant, rows: Sequence[Row], own: float, fallen: float) -> None:
@@ -58,10 +46,4 @@ def draw(file: Path, plant: Plant, rows: Sequence[Row], own: float, fallen: floa
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.grid(alpha=0.3)
     figure.legend(*pages.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
-    unfinished = file.with_suffix(".png.unfinished")
-    try:
-        figure.savefig(unfinished, format="png", dpi=120)
-        unfinished.replace(file)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise InvalidInput(f"--picture {file}: cannot be written: {error.strerror}") from error
+    save(figure, file)

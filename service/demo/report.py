@@ -43,9 +43,13 @@ class Pages:
         self._standing: set[str] = set()
 
     def note(self, line: LineSnapshot, part: int) -> None:
-        standing = {page.defect for page in line.pages if page.standing}
-        self.found += [{"alert": PAGE, "defect": defect, "part": part} for defect in sorted(standing - self._standing)]
-        self._standing = standing
+        standing = {page.defect: page for page in line.pages if page.standing}
+        self.found += [
+            {"alert": PAGE, "defect": defect, "part": part, "bucket_end": page.ordinal, "raised_at": page.raised_at}
+            for defect, page in sorted(standing.items())
+            if defect not in self._standing
+        ]
+        self._standing = set(standing)
 
 
 class LotLedger(Protocol):

@@ -185,6 +185,18 @@ class Reading(Base):
                 [Heartbeat(*row) for row in connection.execute(_WORKERS)],
             )
 
+    def newest(self) -> tuple[int, float]:
+        """Sequence of the newest part, and when the newest part or label was recorded; zeros where there is none."""
+        with self._reader.begin() as connection:
+            sequence, part = connection.execute(select(func.max(parts.c.sequence), func.max(parts.c.recorded_at))).one()
+            label = connection.execute(select(func.max(labels.c.recorded_at))).scalar_one()
+        return sequence or 0, max(part or 0.0, label or 0.0)
+
+    def lines(self) -> Sequence[str]:
+        """Those that have a part, by name."""
+        with self._reader.begin() as connection:
+            return list(connection.execute(select(parts.c.line).distinct().order_by(parts.c.line)).scalars())
+
     def _parts(self, query: Select[Any]) -> Sequence[RecordedVerdict]:
         with self._reader.begin() as connection:
             return [_part(row) for row in connection.execute(query)]

@@ -90,9 +90,26 @@ class Meter:
         open_steps = sorted(number for number in self._crossed if number >= self._ended)
         if not open_steps or self._standing():
             return []
-        raised = Page(self._line, self._defect, self._detector, open_steps[0], self._after[open_steps[0]].ordinal, at)
+        number = open_steps[0]
+        began = self._began(number)
+        raised = Page(
+            self._line, self._defect, self._detector, number, self._after[number].ordinal, at, began_ordinal=began
+        )
         self.pages.append(raised)
         return [raised]
+
+    def _began(self, number: int) -> int:
+        """Ordinal of the first part of the run of evidence that ends with this step: where the CUSUM of the bet that has won most
+        last started from nothing, the usual estimate of when a change came (Page 1954)."""
+        best = max(range(len(self._after[number].cusum)), key=lambda bet: self._after[number].cusum[bet])
+        first = number
+        while (
+            first
+            and self._after[first - 1].cusum[best] > 0
+            and self._after[first - 1].model == self._after[number].model
+        ):
+            first -= 1
+        return self._after[first - 1].ordinal if first else 0
 
     def _next(self, taken: Step) -> _After:
         before = self._newest(taken.model) or _After(NOTHING, NOTHING, False, 0.0, inf, 0, taken.model)

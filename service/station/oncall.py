@@ -66,6 +66,7 @@ def view(page: Page, line: LineSnapshot) -> dict[str, Any]:
         "acknowledged_by": page.acknowledged_by,
         "note": page.note,
         "at_risk_from": page.at_risk_from,
+        "began_with": page.began_ordinal,
         "parts_at_risk": line.at_risk.get(page.defect) if page.standing else None,
     }
 

@@ -50,13 +50,13 @@ def test_a_manager_reads_what_the_budget_buys(run: Run) -> None:
     assert [share for share, rest in _rows(done.stdout).items() if rest.startswith(" *")] == ["3 %"]
 
 
-def test_every_option_is_documented_and_the_other_way_round() -> None:
+@pytest.mark.parametrize("command", ["plan", "backtest"])
+def test_every_option_is_documented_and_the_other_way_round(command: str) -> None:
     """The table of the reference is the list of options."""
-    section = (
-        (Path(__file__).parents[2] / "docs/reference.md").read_text().partition("### plan")[2].partition("\n## ")[0]
-    )
+    reference = (Path(__file__).parents[2] / "docs/reference.md").read_text()
+    section = reference.partition(f"### {command}\n")[2].partition("\n##")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `--")]
-    shown = CliRunner().invoke(app, ["plan", "--help"]).stdout
+    shown = CliRunner().invoke(app, [command, "--help"]).stdout
     assert set(re.findall(r"--[a-z-]+", " ".join(rows))) == set(
         re.findall(r"^ .*?(--[a-z-]+)", shown, re.MULTILINE)
     ) - {"--help"}

@@ -106,6 +106,16 @@ def test_a_page_that_stands_is_not_doubled_and_its_successor_takes_over_when_it_
     assert meter.follow(3, steps_of([0, 9, 9]).__getitem__, at=6.0) == []
 
 
+def test_a_page_says_where_its_evidence_begins() -> None:
+    """Behind the last bucket after which nothing spoke against the line, and never before another model took over."""
+    meter = Meter("l", "crack", 0.8, Detector.AUDIT)
+    (page,) = meter.follow(6, steps_of([0, 0, 1, 0, 3, 6]).__getitem__, at=1.0)
+    assert (page.step, page.began_ordinal) == (5, 40)
+    swapped = Meter("l", "crack", 0.8, Detector.AUDIT)
+    (page,) = swapped.follow(3, steps_of([3, 1, 9], models="aab").__getitem__, at=1.0)
+    assert (page.step, page.began_ordinal) == (2, 20)
+
+
 def test_an_acknowledged_page_ends_and_the_next_one_needs_evidence_of_its_own() -> None:
     """Hits after it raise nothing; as many misses as before do."""
     meter, buckets = Meter("l", "crack", 0.8, Detector.AUDIT), steps_of([9, 0, 0, 9])
