@@ -16,6 +16,11 @@ ROW = ("defect", "window")
 def collect(snapshot: Snapshot) -> Iterator[Metric]:
     """One row of each family per line, defect and window."""
     parts = gauge("window_parts", "Labelled parts of the window, as labelled.", *ROW, "outcome")
+    escaped = gauge(
+        "window_escaped_parts",
+        "Defective parts of the window that passed, audit-weighted; to be added up over lines, as ratios cannot.",
+        *ROW,
+    )
     estimable = gauge("recall_estimable", "Whether the labels say anything about recall (1) or not (0).", *ROW)
     observed = gauge("recall_observed_ratio", "TP / (TP + FN) over labelled parts as they come: biased upwards.", *ROW)
     rejected = gauge("false_reject_ratio", "Share of the good parts that were rejected, among labelled ones.", *ROW)
@@ -34,6 +39,8 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
             parts.add_metric((*labels, "true_positive"), row.true_positive)
             parts.add_metric((*labels, "false_positive"), row.false_positive)
             parts.add_metric((*labels, "false_negative"), row.false_negative)
+            if row.recall.estimable:
+                escaped.add_metric(labels, row.recall.denominator - row.recall.numerator)
             estimable.add_metric(labels, float(row.recall.estimable))
             add(observed, labels, row.observed)
             add(rejected, labels, row.false_reject)
@@ -42,7 +49,7 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
             named.add(labels, row.named_right)
             recall.add(labels, row.recall)
             precision.add(labels, row.precision)
-    yield from (parts, estimable, *recall.families, observed, ceiling, worst)
+    yield from (parts, escaped, estimable, *recall.families, observed, ceiling, worst)
     yield from (*named.families, *precision.families, rejected)
 
 

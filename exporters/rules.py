@@ -13,9 +13,6 @@ from typing import Any
 
 import yaml
 
-RUNBOOK = "deploy/runbook.md"
-DASHBOARD = "http://127.0.0.1:3000/d/redrabbit"
-
 HEAD = "# Written by `redrabbit rules` from exporters/rules.py. Change it there.\n"
 
 HOLD = "6h"
@@ -39,6 +36,40 @@ def _threshold(kind: str, severity: str = "") -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """Where whoever is called finds more: base URLs, without a slash at the end."""
+
+    station: str = "http://127.0.0.1:8080"
+    grafana: str = "http://127.0.0.1:3000"
+
+    def annotations(self, alert: Alert) -> dict[str, str]:
+        """The station serves the runbook; the dashboard opens at the alert's own line."""
+        dashboard = "machine" if alert in HEALTH else "line"
+        chosen = [
+            f"var-{name}={{{{ $labels.{name} | urlquery }}}}"
+            for name in ("line", "defect")
+            if f"$labels.{name}" in alert.summary
+        ]
+        return {
+            "runbook_url": f"{self.station}/runbook#{alert.name.lower()}",
+            "dashboard_url": f"{self.grafana}/d/redrabbit-{dashboard}{'?' * bool(chosen)}{'&'.join(chosen)}",
+            "station_url": f"{self.station}/",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A series computed beforehand, level:metric:operation. Counts are added and ratios made of the sums, so that lines, plants and
+    workers may be added up further on; `plant` is the external label of whoever has several."""
+
+    record: str
+    expr: str
+
+    def rule(self, _: Links) -> dict[str, Any]:
+        return {"record": self.record, "expr": self.expr}
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One rule. wait: how long it must hold before somebody is told. linger: how long it fires on when it holds no more.
 
@@ -54,7 +85,7 @@ class Alert:
     linger: str = ""
     by: str = ""
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, links: Links) -> dict[str, Any]:
         """As Prometheus reads it."""
         found: dict[str, Any] = {"alert": self.name, "expr": self.expr, "for": self.wait}
         if self.linger:
@@ -63,8 +94,7 @@ class Alert:
         found["annotations"] = {
             "summary": self.summary,
             "description": self.description,
-            "runbook_url": f"{RUNBOOK}#{self.name.lower()}",
-            "dashboard_url": DASHBOARD,
+            **links.annotations(self),
         }
         return found
 
@@ -389,20 +419,56 @@ HEALTH = (
     ),
 )
 
-FILES: Mapping[str, Sequence[Alert]] = {"quality": QUALITY, "challenge": CHALLENGE, "health": HEALTH}
+_ROWS = "plant, line, defect, window"
 
 
-def rendered(name: str) -> str:
+def _of_lines(metric: str) -> str:
+    """Added over the lines whose escapes are known. Two exporters of one ledger say the same: the larger one counts once."""
+    known, value = (f"max by ({_ROWS}) ({one})" for one in ("redrabbit_window_escaped_parts", metric))
+    return f"sum by (plant, defect, window) ({value} and on ({_ROWS}) {known})"
+
+
+RECORDING = (
+    Recording(
+        "line_verdict:redrabbit_parts:rate5m",
+        "sum by (plant, line, verdict) (max by (plant, line, camera, verdict) (rate(redrabbit_parts_total[5m])))",
+    ),
+    Recording(
+        "line_reason:redrabbit_frames_dropped:rate5m",
+        "sum by (plant, line, reason) (rate(redrabbit_frames_dropped_total[5m]))",
+    ),
+    Recording(
+        "line_stage_le:redrabbit_part_seconds_bucket:rate5m",
+        "sum by (plant, line, stage, le) (rate(redrabbit_part_seconds_bucket[5m]))",
+    ),
+    Recording("defect_window:redrabbit_caught_parts:sum", _of_lines('redrabbit_window_parts{outcome="true_positive"}')),
+    Recording("defect_window:redrabbit_escaped_parts:sum", _of_lines("redrabbit_window_escaped_parts")),
+    Recording(
+        "defect_window:redrabbit_recall:ratio",
+        "defect_window:redrabbit_caught_parts:sum "
+        "/ (defect_window:redrabbit_caught_parts:sum + defect_window:redrabbit_escaped_parts:sum > 0)",
+    ),
+)
+
+FILES: Mapping[str, Sequence[Alert | Recording]] = {
+    "quality": QUALITY,
+    "challenge": CHALLENGE,
+    "health": HEALTH,
+    "recording": RECORDING,
+}
+
+
+def rendered(name: str, links: Links) -> str:
     """The text of one file of rules."""
-    groups = {"groups": [{"name": f"redrabbit-{name}", "rules": [alert.rule() for alert in FILES[name]]}]}
+    groups = {"groups": [{"name": f"redrabbit-{name}", "rules": [rule.rule(links) for rule in FILES[name]]}]}
     return HEAD + yaml.safe_dump(groups, sort_keys=False, width=10_000)
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path, links: Links | None = None) -> list[Path]:
     """Writes every file of rules into the folder; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for name in FILES:
         found.append(folder / f"{name}.yml")
-        found[-1].write_text(rendered(name), encoding="utf-8")
+        found[-1].write_text(rendered(name, links or Links()), encoding="utf-8")
     return found

@@ -47,18 +47,37 @@ def until(condition: Callable[[], object], what: str, patience: float = PATIENCE
         time.sleep(0.1)
 
 
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One notification. names: of its alerts that fire, where it is a webhook's."""
+
+    path: str
+    body: str
+    headers: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        found = (alert for alert in json.loads(self.body)["alerts"] if alert["status"] == "firing")
+        return sorted(alert["labels"]["alertname"] for alert in found)
+
+
 class Receiver:
     """Stands where the pager would be. alerts: every alert that was ever sent, in order of arrival."""
 
     def __init__(self) -> None:
         self.alerts: list[dict[str, Any]] = []
-        alerts = self.alerts
+        self.posts: list[Post] = []
+        alerts, posts = self.alerts, self.posts
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                alerts.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
-                self.send_response(200)
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                posts.append(Post(self.path, body, dict(self.headers)))
+                alerts.extend(json.loads(body).get("alerts", ()))
+                self.send_response(202)
+                self.send_header("Content-Length", "2")
                 self.end_headers()
+                self.wfile.write(b"{}")
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -116,15 +135,21 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _alertmanager_config(receiver: Receiver) -> dict[str, Any]:
+def alertmanager_config(receiver: Receiver) -> dict[str, Any]:
     """The deployed configuration, quick, and with the receiver in the pager's place."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/alertmanager/alertmanager.yml").read_text())
-    for route in [config["route"], *config["route"]["routes"]]:
+    for route in _routes(config["route"]):
         route |= {"group_wait": "0s", "group_interval": "1s"}
     for one in config["receivers"]:
-        for webhook in one["webhook_configs"]:
-            webhook["url"] = f"http://{receiver.address}/"
+        for webhook in one.get("webhook_configs", ()):
+            webhook["url"] = f"http://{receiver.address}/{one['name']}"
     return config
+
+
+def _routes(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield route
+    for child in route.get("routes", ()):
+        yield from _routes(child)
 
 
 def _prometheus_config(targets: Mapping[str, Sequence[str]], alertmanager: int) -> dict[str, Any]:
@@ -138,25 +163,34 @@ def _prometheus_config(targets: Mapping[str, Sequence[str]], alertmanager: int) 
 
 
 @contextmanager
+def alertmanager(folder: Path, config: Mapping[str, Any]) -> Iterator[int]:
+    """With the deployed templates. Yields its port."""
+    port = free_port()
+    folder.mkdir(parents=True)
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    shutil.copytree(ROOT / "deploy/alertmanager/templates", folder / "templates")
+    command = [
+        program("prometheus-alertmanager"),
+        "--config.file=config.yml",
+        "--storage.path=data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    with _running(command, folder, f"http://127.0.0.1:{port}/-/ready"):
+        yield port
+
+
+@contextmanager
 def stack(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[Stack]:
     """targets: {job: [HOST:PORT]}, the jobs as in deploy/prometheus/prometheus.yml."""
-    own, watcher = free_port(), free_port()
+    own = free_port()
     with ExitStack() as opened:
         receiver = Receiver()
         opened.callback(receiver.close)
-        for name in ("prometheus", "alertmanager"):
-            (folder / name).mkdir(parents=True)
-        (folder / "alertmanager/config.yml").write_text(yaml.safe_dump(_alertmanager_config(receiver)))
+        watcher = opened.enter_context(alertmanager(folder / "alertmanager", alertmanager_config(receiver)))
+        (folder / "prometheus").mkdir(parents=True)
         (folder / "prometheus/prometheus.yml").write_text(yaml.safe_dump(_prometheus_config(targets, watcher)))
         shutil.copytree(ROOT / "deploy/prometheus/rules", folder / "prometheus/rules")
-        alertmanager = [
-            program("prometheus-alertmanager"),
-            "--config.file=config.yml",
-            "--storage.path=data",
-            f"--web.listen-address=127.0.0.1:{watcher}",
-            "--cluster.listen-address=",
-        ]
-        opened.enter_context(_running(alertmanager, folder / "alertmanager", f"http://127.0.0.1:{watcher}/-/ready"))
         prometheus = [
             program("prometheus"),
             "--config.file=prometheus.yml",

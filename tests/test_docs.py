@@ -88,3 +88,25 @@ def test_the_readme_opens_with_one_sentence_a_picture_and_two_commands() -> None
     assert sentence.count(".") == 1 and "\n" not in sentence
     assert picture.startswith("![")
     assert "make run" in readme and "make test" in readme
+
+
+RUNBOOK = (ROOT / "deploy/runbook.md").read_text(encoding="utf-8")
+SECTIONS = dict(section.partition("\n")[::2] for section in RUNBOOK.split("\n## ")[1:])
+
+
+@pytest.mark.parametrize("alert", sorted(set(re.findall(r"alert: (\w+)", RULES))))
+def test_the_runbook_says_of_each_alert_what_somebody_at_three_in_the_morning_needs(alert: str) -> None:
+    """What it means, whom it concerns, three things to look at, how to contain, when to silence, how it clears; in this order."""
+    headings = ("Means", "Concerns", "Look at", "Contain", "Silence", "Clears")
+    section = SECTIONS[alert]
+    assert re.findall(r"^\*\*([A-Z][a-z ]+)\*\*", section, re.MULTILINE) == list(headings)
+    assert re.findall(r"^(\d)\. ", section, re.MULTILINE) == ["1", "2", "3"]
+
+
+def test_the_runbook_names_commands_and_metrics_that_exist() -> None:
+    """Whoever is called has no time to find out that one does not."""
+    commands = _commands(typer.main.get_command(app))
+    named = {match.strip() for match in re.findall(r"`redrabbit ((?:[a-z]+ ?)+)", RUNBOOK)}
+    assert named and [name for name in named if name not in commands] == []
+    golden = (ROOT / "tests/golden/metrics.prom").read_text(encoding="utf-8")
+    assert [name for name in re.findall(r"`(redrabbit_[a-z_]+)`", RUNBOOK) if name not in golden] == []

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import LedgerUnavailable
 from service.records import Snapshot
-from service.station import api, challenge, oncall, pages
+from service.station import api, challenge, oncall, pages, runbook
 from service.station.deps import Deps, Watcher
 from service.station.desk import Desk
 from service.station.queue import Queue
@@ -46,6 +46,7 @@ def create_app(deps: Deps, patience: float = PATIENCE) -> FastAPI:
     app.include_router(challenge.router)
     app.include_router(oncall.router)
     app.include_router(pages.router)
+    app.include_router(runbook.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
     @app.exception_handler(LedgerUnavailable)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.rules import write
+from exporters.rules import RECORDING, write
 from tests.servers import program
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +53,11 @@ def test_every_series_of_a_rule_is_exported() -> None:
     golden = (ROOT / "tests/golden/metrics.prom").read_text(encoding="utf-8")
     exported = set(re.findall(r"^(redrabbit_[a-z_]+)", golden, re.MULTILINE))
     expressions = re.findall(r"^ +expr: (.*)$", "".join(file.read_text() for file in RULES.glob("*.yml")), re.MULTILINE)
-    asked = {name for text in expressions for name in re.findall(r"redrabbit_[a-z_]+", text)}
+    asked = {name for text in expressions for name in re.findall(r"(?<![:a-z_])redrabbit_[a-z_]+", text)}
     assert len(expressions) > 15 and asked and asked - exported == set()
+    recorded = {rule.record for rule in RECORDING}
+    again = {name for text in expressions for name in re.findall(r"[a-z_]+:redrabbit_[a-z_0-9:]+", text)}
+    assert again and again <= recorded
 
 
 def test_amtool_accepts_the_routes() -> None:
