@@ -41,11 +41,9 @@ from service.records import (
     Verdict,
     WindowQuality,
 )
-from service.thresholds import Levels, LineThresholds
+from service.thresholds import DUE_FOR, Levels, LineThresholds
 
 LAG_BOUNDS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0, inf)
-
-DUE_FOR = 30 * 86400.0
 
 LEARN_FROM = 50
 """So many of the newest closed buckets say how to draw next, and whether the draw followed its probabilities."""

@@ -118,9 +118,22 @@ class AuditRule(_Section):
     budget: Ratio
 
 
+DUE_FOR = 30 * 86400.0
+"""Seconds after which a part that nobody has labelled is no longer due."""
+
+
 class LabelRule(_Section):
     starved_after: Seconds
     second_look: bool
+
+    @model_validator(mode="after")
+    def _can_fire(self) -> LabelRule:
+        if self.starved_after >= DUE_FOR:
+            raise ValueError(
+                f"starved_after: after {DUE_FOR / 86400:g}d no part is due any more, so DefectRecallUnknown could never fire; "
+                "expected a shorter time"
+            )
+        return self
 
 
 class CameraRule(_Section):
@@ -133,6 +146,16 @@ class CameraRule(_Section):
     overexposed: Ratio
     missed: Ratio
     repeated: Count
+
+    @model_validator(mode="after")
+    def _can_fire_and_clear(self) -> CameraRule:
+        for name in ("sharpness", "brightness"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"{name} at 1 could never clear: no two pictures are alike; expected a ratio below 1")
+        for name in ("overexposed", "missed"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"{name} at 1 could never fire; expected a ratio below 1")
+        return self
 
 
 class GateRule(_Section):

@@ -27,6 +27,7 @@ from service.ports import Camera, LedgerReader, Meter
 from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights
 from service.quality.evidence import bets, misses_to_page
 from service.quality.meter import limit_in_steps
+from service.quality.recall import estimate
 from service.records import ALL
 from service.settings import Settings
 from service.thresholds import LineThresholds, WatchedThresholds
@@ -285,10 +286,21 @@ def _pages(rule: LineThresholds, defects: Sequence[str]) -> Iterator[str]:
                 f"thresholds: {row}: a bucket of {rule.bucket.parts} parts could not page even if every part were an audited "
                 f"miss ({needed} are needed); expected a larger bucket.parts or audit.budget, or a shorter false_page_every"
             )
+        _check_provable(rule, row, threshold, weight)
         yield (
             f"page        {row}: recall below {threshold:g}; never without an audited miss, at once with {needed} of weight "
             f"{weight} in a bucket (at {FASTEST:g} parts a second; fewer on a slower line)"
         )
+
+
+def _check_provable(rule: LineThresholds, row: str, threshold: float, weight: int) -> None:
+    """A window in which recall could not be proven if every part were a caught defect: its page would never clear by itself."""
+    for window in rule.windows:
+        if window.parts is not None and estimate(window.parts, {}, weight).lower < threshold:
+            raise InvalidInput(
+                f"thresholds: {row}: no window of {window.name} can prove recall of {threshold:g} with audits of weight {weight}, "
+                "so a page could never clear by itself; expected a larger window or audit.budget"
+            )
 
 
 def checked(settings: Settings) -> Iterator[str]:

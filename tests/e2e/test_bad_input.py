@@ -66,6 +66,14 @@ def test_thresholds_that_could_hardly_ever_page_are_refused(run: Run, tmp_path: 
     _assert_one_line(run("check"), "defective", "bucket of 1 parts", "larger bucket.parts")
 
 
+def test_a_page_that_could_never_clear_by_itself_is_refused(run: Run, tmp_path: Path) -> None:
+    """No window could prove so high a recall, were every part in it a caught defect."""
+    (tmp_path / "thresholds.yaml").write_text(
+        "defaults: {recall: {page: 0.99, warn: 0.99}, windows: [{parts: 1000}], false_page_every: 1d}\n"
+    )
+    _assert_one_line(run("check"), "defective", "no window of 1000 parts can prove recall of 0.99", "larger window")
+
+
 @pytest.mark.parametrize("command", ["check", "worker", "station", "exporter", "up"])
 def test_a_bad_thresholds_file_is_refused_by_whoever_reads_it(run: Run, tmp_path: Path, command: str) -> None:
     """A percentage where a ratio belongs."""
