@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.utils import floatToGoString
+from prometheus_client.core import GaugeMetricFamily
 
-from exporters.families import add, counter, gauge
+from exporters.families import add, counter, gauge, histograms
 from service.records import Snapshot
 
 
@@ -40,14 +39,13 @@ def _labels(snapshot: Snapshot) -> Iterator[Metric]:
     labels = counter("labels_total", "Labels accepted.", "source", "label")
     last = gauge("label_last_timestamp_seconds", "When the newest label was recorded.")
     corrections = counter("label_corrections_total", "Labels that corrected an earlier one of the same inspector.")
-    lag = HistogramMetricFamily("redrabbit_label_lag_seconds", "Time from capture to label.", labels=("line",))
+    lag = histograms("label_lag_seconds", "Time from capture to label.")
     for name, line in snapshot.lines.items():
         for (source, label), count in sorted(line.labels.items()):
             labels.add_metric((name, source, label), count)
         add(last, (name,), line.last_label_at)
         corrections.add_metric((name,), line.corrections)
-        buckets = zip(map(floatToGoString, line.label_lag.bounds), line.label_lag.counts, strict=True)
-        lag.add_metric((name,), list(buckets), line.label_lag.total)
+        lag.add_histogram((name,), line.label_lag)
     # Of no line yet: that is what these labels wait for.
     early = GaugeMetricFamily(
         "redrabbit_labels_without_part", "Labels whose part is not in the ledger.", snapshot.unknown_part_labels

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 
-from exporters.families import add, gauge
+from exporters.families import Family, add, gauge
 from service.records import Estimate, Snapshot
 
 ROW = ("defect", "window")
@@ -57,7 +56,7 @@ class _Limits:
     """A share as three families: point, lower and upper limit."""
 
     def __init__(self, name: str, text: str) -> None:
-        self.families: tuple[GaugeMetricFamily, ...] = (
+        self.families: tuple[Family, ...] = (
             gauge(f"{name}_ratio", f"{text}.", *ROW),
             gauge(f"{name}_lower_ratio", f"{text}: lower limit.", *ROW),
             gauge(f"{name}_upper_ratio", f"{text}: upper limit.", *ROW),

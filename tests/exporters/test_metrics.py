@@ -6,12 +6,16 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from exporters.families import counter, exposition, gauge
 from exporters.scrape import Collectors
 from exporters.serving import serve_metrics, snapshot_metrics
 from exporters.station import StationMetrics
@@ -53,7 +57,7 @@ def _everything(watched: WatchedThresholds) -> str:
     doors.request("/v1/labels", 200, 0.01)
     doors.ledger_unavailable()
     texts = [
-        generate_latest(registry).decode()
+        exposition(registry.collect()).decode()
         for registry in (snapshot_metrics(lambda: SNAPSHOT, watched), worker, station)
     ]
     return VARIES.sub(r"\1 0.001", "".join(texts))
@@ -74,6 +78,27 @@ def test_promtool_finds_nothing_to_complain_about(watched: WatchedThresholds) ->
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@given(
+    rows=st.dictionaries(st.tuples(st.text(), st.text()), st.floats() | st.integers(-(10**12), 10**12), max_size=5),
+    make=st.sampled_from([(gauge, GaugeMetricFamily, "x_ratio"), (counter, CounterMetricFamily, "x_total")]),
+)
+def test_a_family_is_written_as_the_library_writes_it(
+    rows: dict[tuple[str, str], float], make: tuple[Any, Any, str]
+) -> None:
+    """Byte by byte, whatever stands in a label and however large or small the number; and its samples are the library's."""
+    ours, theirs, name = make
+    fast, plain = ours(name, "Help.", "defect"), theirs(f"redrabbit_{name}", "Help.", labels=("line", "defect"))
+    for labels, value in rows.items():
+        fast.add_metric(labels, value)
+        plain.add_metric(labels, value)
+    registry = CollectorRegistry()
+    registry.register(Collectors(lambda: SNAPSHOT, [("x", lambda _: [plain])]))
+    expected = generate_latest(registry).decode().partition("# HELP redrabbit_collector")[0]
+    assert exposition([fast]).decode() == expected
+    told = [[(one.name, one.labels, str(float(one.value))) for one in family.samples] for family in (fast, plain)]
+    assert told[0] == told[1]
 
 
 def test_what_cannot_be_estimated_is_absent(watched: WatchedThresholds) -> None:
