@@ -16,6 +16,7 @@ from service.cli import (
     adopt,
     building,
     challenge,
+    dashboards,
     demo,
     gate,
     inspect,
@@ -58,7 +59,20 @@ def _common(
         building.end_with_parent()
 
 
-for _module in (running, demo, ledger, challenge, plan, training, inspect, gate, adopt, model_orders, rules):
+for _module in (
+    running,
+    demo,
+    ledger,
+    challenge,
+    plan,
+    training,
+    inspect,
+    gate,
+    adopt,
+    model_orders,
+    rules,
+    dashboards,
+):
     _module.register(app)
 
 
