@@ -127,19 +127,26 @@ def _alertmanager_config(receiver: Receiver) -> dict[str, Any]:
     return config
 
 
-def _prometheus_config(targets: Mapping[str, Sequence[str]], alertmanager: int) -> dict[str, Any]:
+def _prometheus_config(
+    targets: Mapping[str, Sequence[str]], alertmanager: int, plants: Mapping[str, str]
+) -> dict[str, Any]:
     """The deployed configuration, quick, and with other targets."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager}"]
     for job in config["scrape_configs"]:
-        job["static_configs"] = [{"targets": list(targets.get(job["job_name"], ()))}]
+        job["static_configs"] = [
+            {"targets": [target], "labels": {"plant": plants[target]} if target in plants else {}}
+            for target in targets.get(job["job_name"], ())
+        ]
     return config
 
 
 @contextmanager
-def stack(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[Stack]:
-    """targets: {job: [HOST:PORT]}, the jobs as in deploy/prometheus/prometheus.yml."""
+def stack(
+    folder: Path, targets: Mapping[str, Sequence[str]], plants: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """targets: {job: [HOST:PORT]}, the jobs as in deploy/prometheus/prometheus.yml. plants: {HOST:PORT: label `plant`}."""
     own, watcher = free_port(), free_port()
     with ExitStack() as opened:
         receiver = Receiver()
@@ -147,7 +154,9 @@ def stack(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[Stack]
         for name in ("prometheus", "alertmanager"):
             (folder / name).mkdir(parents=True)
         (folder / "alertmanager/config.yml").write_text(yaml.safe_dump(_alertmanager_config(receiver)))
-        (folder / "prometheus/prometheus.yml").write_text(yaml.safe_dump(_prometheus_config(targets, watcher)))
+        (folder / "prometheus/prometheus.yml").write_text(
+            yaml.safe_dump(_prometheus_config(targets, watcher, plants or {}))
+        )
         shutil.copytree(ROOT / "deploy/prometheus/rules", folder / "prometheus/rules")
         alertmanager = [
             program("prometheus-alertmanager"),

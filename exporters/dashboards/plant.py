@@ -184,11 +184,13 @@ FLOW = (
         Kind.TABLE,
         "Alerts that fire",
         "none",
-        "Watchdog always fires: when this table is empty, alerting itself does not work.",
+        "Alerts of the chosen plants, and those that name none. Watchdog always fires: when this table is empty, alerting itself "
+        "does not work.",
         "Watchdog",
         (
             Query(
-                f'max by (plant, severity, alertname, line, defect, camera, instance) (ALERTS{{{PLANT},alertstate="firing"}})',
+                "max by (plant, severity, alertname, line, defect, camera, instance) "
+                '(ALERTS{plant=~"$plant|",alertstate="firing"})',
                 "fires",
             ),
         ),

@@ -24,16 +24,22 @@ PATIENCE = 150
 
 @contextmanager
 def scene(folder: Path, fault_at: int) -> Iterator[tuple[Demo, Stack]]:
-    """The demo and a Prometheus that watches it; the camera goes out of focus at that part."""
-    fault = f"defocus@{fault_at}"
-    with running(folder / "home", "--rate", str(RATE), "--prevalence", "0.2", "--fault", fault) as demo:
+    """Two plants and a Prometheus that watches both. In `north`, which is yielded, the camera goes out of focus at that part."""
+    fault = ("--rate", str(RATE), "--fault", f"defocus@{fault_at}")
+    with (
+        running(folder / "north", "--prevalence", "0.2", *fault) as north,
+        running(folder / "south", "--prevalence", "0.2", "--rate", "10", "--seed", "2") as south,
+    ):
+        demos = {"north": north, "south": south}
         targets = {
-            "redrabbit-exporter": [demo.exporter],
-            "redrabbit-worker": [demo.worker],
-            "redrabbit-station": [demo.station],
+            f"redrabbit-{job}": [getattr(demo, job) for demo in demos.values()]
+            for job in ("exporter", "worker", "station")
         }
-        with stack(folder / "servers", targets) as servers:
-            yield demo, servers
+        plants = {
+            getattr(demo, job): plant for plant, demo in demos.items() for job in ("exporter", "worker", "station")
+        }
+        with stack(folder / "servers", targets, plants) as servers:
+            yield north, servers
 
 
 def happen(demo: Demo, folder: Path) -> None:
