@@ -4,214 +4,26 @@ docs/line.png and docs/machine.png. It reads the committed JSON, so what it show
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from math import isfinite, nan
+from math import ceil
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from docs.drawing import FRAME, INK, KINDS, PAPER, Panel, legend_columns, matrix
 from tests.dashboards.grafana import NAMES, Reader, board
 from tests.dashboards.scene import RATE, happen, scene
 
 FAULT_AT = 60 * RATE
 AFTERWARDS = 25.0
-COLUMNS, WIDTH, UNIT = 24, 17.0, 0.34  # Grafana's grid; inches of the whole and of one unit of height
-COLOURS = {
-    "green": "#4c9f70",
-    "orange": "#e09f3e",
-    "red": "#c1121f",
-    "dark-red": "#780000",
-    "purple": "#7b5ea7",
-    "blue": "#2a6f97",
-}
-OTHERS = ("#2a6f97", "#e09f3e", "#4c9f70", "#7b5ea7", "#c1121f", "#8d99ae", "#6c584c", "#219ebc", "#b5838d")
-INK, FRAME, PAPER = "#22272e", "#d5d9e0", "#f4f5f8"
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One panel's JSON and what its queries answered."""
-
-    says: dict[str, Any]
-    answers: list[tuple[dict[str, Any], list[dict[str, Any]]]]
-    reader: Reader
-    marks: Sequence[float]
-
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(legend, series) of every query."""
-        for target, found in self.answers:
-            for row in found:
-                legend = re.sub(
-                    r"\{\{(\w+)\}\}", lambda name, row=row: row["metric"].get(name[1], ""), target["legendFormat"]
-                )
-                yield " ".join(legend.split()), row
-
-    def setting(self, name: str, key: str) -> Any:
-        """What the overrides, the last first, or the panel's own defaults say of a series or column."""
-        for override in reversed(self.says["fieldConfig"]["overrides"]):
-            kind, wanted = override["matcher"]["id"], override["matcher"]["options"]
-            if wanted == name if kind == "byName" else re.search(wanted.strip("/"), name):
-                for setting in override["properties"]:
-                    if setting["id"] == key:
-                        return setting["value"]
-        return self.says["fieldConfig"]["defaults"].get(key)
-
-    def shown(self, name: str, value: float) -> tuple[str, str | None]:
-        """Text and colour of a value, by its mapping, else by its thresholds."""
-        for mapping in self.setting(name, "mappings") or []:
-            if (word := mapping["options"].get(f"{value:g}")) is not None:
-                return word["text"], COLOURS[word["color"]]
-        steps = self.setting(name, "thresholds")["steps"]
-        reached = [step["color"] for step in steps if step["value"] is None or value >= step["value"]]
-        return number(value, self.setting(name, "unit")), COLOURS[reached[-1]] if len(steps) > 1 else None
-
-
-def number(value: float, unit: str) -> str:
-    """As Grafana would write it, nearly."""
-    if unit == "percentunit":
-        return f"{100 * value:.3g} %"
-    if unit == "s":
-        return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
-    text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.2g}"
-    return text if unit in ("short", "none") else f"{text} {unit}"
-
-
-def _line(panel: Panel, row: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Minutes and values; a gap stays a gap."""
-    found = {round((at - panel.reader.start) / panel.reader.step): float(value) for at, value in row["values"]}
-    times = range(min(found), max(found) + 1)
-    return [at * panel.reader.step / 60 for at in times], [found.get(at, nan) for at in times]
-
-
-def series(axes: Axes, panel: Panel) -> None:
-    drawn = {}
-    others = iter(OTHERS)
-    for name, row in panel.rows():
-        fixed = panel.setting(name, "color")
-        colour = COLOURS[fixed["fixedColor"]] if fixed else next(others, INK)
-        drawn[name] = (*_line(panel, row), colour)
-        dash = panel.setting(name, "custom.lineStyle")
-        width = panel.setting(name, "custom.lineWidth") or panel.says["fieldConfig"]["defaults"]["custom"]["lineWidth"]
-        axes.plot(*drawn[name][:2], color=colour, lw=0.8 * width, ls="--" if dash else "-", label=name)
-    if panel.setting("upper limit", "custom.fillBelowTo") == "lower limit" and "upper limit" in drawn:
-        upper, lower = (dict(zip(*drawn[name][:2], strict=True)) for name in ("upper limit", "lower limit"))
-        both = sorted(upper.keys() & lower.keys())
-        axes.fill_between(
-            both, [lower[at] for at in both], [upper[at] for at in both], color=COLOURS["blue"], alpha=0.2, lw=0
-        )
-    unit = panel.setting("", "unit")
-    axes.yaxis.set_major_formatter(lambda value, _: number(value, unit))
-    highest = max((value for _, values, _ in drawn.values() for value in values if isfinite(value)), default=0.0)
-    for step in panel.setting("", "thresholds")["steps"][1:]:
-        if step["value"] <= 3 * highest:
-            axes.axhline(step["value"], color=COLOURS[step["color"]], lw=1, ls="--")
-            highest = max(highest, step["value"])
-    for mark in panel.marks:
-        axes.axvline((mark - panel.reader.start) / 60, color=COLOURS["blue"], lw=1, ls=":")
-    axes.set(
-        xlim=(0, (panel.reader.end - panel.reader.start) / 60),
-        ylim=(0, panel.setting("", "max") or highest * 1.08 or 1),
-    )
-    axes.grid(alpha=0.25)
-    axes.legend(
-        loc="upper left",
-        bbox_to_anchor=(-0.01, -0.13),
-        ncols=4,
-        frameon=False,
-        fontsize=7,
-        handlelength=1.4,
-        columnspacing=1,
-    )
-
-
-def stat(axes: Axes, panel: Panel) -> None:
-    axes.axis("off")
-    text, colour = "No data", None
-    for name, row in panel.rows():
-        text, colour = panel.shown(name, float(row["value"][1]))
-    axes.add_patch(
-        Rectangle((-0.02, -0.05), 1.04, 1.1, color=colour or "#dfe5ee", transform=axes.transAxes, clip_on=False)
-    )
-    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=17, weight="bold", color="white" if colour else INK)
-
-
-def states(axes: Axes, panel: Panel) -> None:
-    names, shown = [], {}
-    for at, (name, row) in enumerate(panel.rows()):
-        names.append(name)
-        for time_, value in zip(*_line(panel, row), strict=True):
-            if isfinite(value):
-                text, colour = panel.shown(name, value)
-                shown[text] = colour
-                axes.add_patch(Rectangle((time_, at - 0.4), panel.reader.step / 60, 0.8, color=colour, lw=0))
-    axes.set(
-        xlim=(0, (panel.reader.end - panel.reader.start) / 60), ylim=(len(names) - 0.4, -0.6), yticks=range(len(names))
-    )
-    axes.set_yticklabels(names, fontsize=7.5)
-    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in shown.values()]
-    axes.legend(handles, shown, loc="upper left", bbox_to_anchor=(-0.01, -0.2), ncols=6, frameon=False, fontsize=7.5)
-
-
-def table(axes: Axes, panel: Panel) -> None:
-    """One row for each set of labels; the heads of the columns are the queries'."""
-    cells: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}
-    for name, row in panel.rows():
-        cells.setdefault(tuple(sorted(row["metric"].items())), {})[name] = float(row["value"][1])
-    labels = [
-        key
-        for key in panel.says["transformations"][1]["options"]["indexByName"]
-        if any(key in dict(row) for row in cells)
-    ]
-    labels += sorted({key for row in cells for key, _ in row} - set(labels))
-    heads = [target["legendFormat"] for target, _ in panel.answers]
-    order = [one["displayName"] for one in panel.says["options"].get("sortBy", [])]
-    ranked = sorted(cells.items(), key=lambda item: [-item[1].get(name, 0) for name in order])
-    texts, colours = [], []
-    for row, values in ranked:
-        shown = [panel.shown(name, values[name]) if name in values else ("", None) for name in heads]
-        texts.append([dict(row).get(key, "")[:20] for key in labels] + [text for text, _ in shown])
-        colours.append(["white"] * len(labels) + [colour or "white" for _, colour in shown])
-    _grid(axes, [*labels, *heads], texts, colours)
-
-
-def matrix(axes: Axes, panel: Panel) -> None:
-    found = {(row["metric"]["actual"], row["metric"]["predicted"]): float(row["value"][1]) for _, row in panel.rows()}
-    actual, predicted = (sorted({key[at] for key in found}) for at in (0, 1))
-    texts = [[a, *(f"{found[a, p]:,.0f}" if (a, p) in found else "" for p in predicted)] for a in actual]
-    _grid(axes, ["actual\\predicted", *predicted], texts, [["white"] * (len(predicted) + 1)] * len(actual))
-
-
-def _grid(axes: Axes, heads: Sequence[str], texts: list[list[str]], colours: list[list[str]]) -> None:
-    axes.axis("off")
-    drawn = axes.table(texts, colLabels=heads, cellColours=colours, loc="upper center", cellLoc="left", edges="closed")
-    drawn.auto_set_font_size(False)
-    drawn.set_fontsize(9)
-    drawn.scale(1, 1.6)
-    for (row, column), cell in drawn.get_celld().items():
-        cell.set_edgecolor(FRAME)
-        if row == 0:
-            cell.get_text().set_weight("bold")
-        elif colours[row - 1][column] != "white":
-            cell.get_text().set_color("white")
-
-
-KINDS: dict[str, Callable[[Axes, Panel], None]] = {
-    "timeseries": series,
-    "stat": stat,
-    "state-timeline": states,
-    "table": table,
-}
+COLUMNS, WIDTH, UNIT = 24, 17.0, 0.34
+"""Grafana's grid; inches of the whole and of one unit of height."""
 
 
 def draw(reader: Reader, file: Path) -> None:
@@ -244,14 +56,16 @@ def _place(figure: Figure, panel: Panel, place: dict[str, int], top: float, high
     left, width, height = place["x"] / COLUMNS, place["w"] / COLUMNS, place["h"] / high
     box = (left + 0.003, top - height + 0.12 / high, width - 0.006, height - 0.24 / high)
     figure.patches.append(
-        Rectangle(box[:2], *box[2:], transform=figure.transFigure, facecolor="white", edgecolor=FRAME)
+        Rectangle(box[:2], *box[2:], transform=figure.transFigure, facecolor="white", edgecolor=FRAME, zorder=-1)
     )
-    figure.text(
-        left + 0.008, top - 0.75 / high, panel.says["title"], fontsize=10, weight="bold", va="center", color=INK
-    )
+    figure.text(left + 0.008, top - 0.75 / high, panel.title, fontsize=10, weight="bold", va="center", color=INK)
     kind = panel.says["type"]
     names = max((len(name) for name, _ in panel.rows()), default=0) * 0.0042 if kind == "state-timeline" else 0.0
-    below, beside = (1.9, 0.035 + names) if kind in ("timeseries", "state-timeline") else (0.6, 0.012)
+    below, beside = 0.6, 0.012
+    if kind in ("timeseries", "state-timeline"):
+        legend = [name for name, _ in panel.rows()] if kind == "timeseries" else ["up"]
+        columns = legend_columns(legend, (width - 0.05) * WIDTH)
+        below, beside = 1.2 + 0.55 * ceil(len(legend) / columns), 0.035 + names
     axes = figure.add_axes(
         (left + beside, top - height + below / high, width - beside - 0.012, height - (below + 1.5) / high)
     )
@@ -262,8 +76,8 @@ def _place(figure: Figure, panel: Panel, place: dict[str, int], top: float, high
 
 
 if __name__ == "__main__":
-    began = time.time()
     with tempfile.TemporaryDirectory() as name, scene(Path(name), FAULT_AT) as (demo, servers):
+        began = time.time()
         happen(demo, Path(name))
         time.sleep(AFTERWARDS)
         for dashboard in NAMES:

@@ -114,6 +114,7 @@ CHALLENGE = (
             Query(f"max({of('challenge_evidence_limit', *DEFECT)})", "page limit"),
         ),
         width=8,
+        powers=True,
     ),
     Panel(
         Kind.STAT,

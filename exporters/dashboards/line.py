@@ -108,6 +108,7 @@ RECALL = (
         ),
         width=8,
         height=10,
+        powers=True,
     ),
 )
 

@@ -36,7 +36,6 @@ SPEED = (
         "WorkerDown",
         (Query(f"sum by (verdict) ({rate('parts_total', *LINES)})", by_name("verdict")),),
         width=8,
-        stacked=True,
     ),
     Panel(
         Kind.SERIES,
@@ -147,7 +146,7 @@ MODEL = (
         "none",
         "Which model judges, which is a shadow, and on what it runs. A provider that is not the wished one is slow, not wrong.",
         "ModelUngated",
-        (Query(f"max by (plant, line, role, model, provider, digest) ({of('model_info', *LINES)})", "in force"),),
+        (Query(f"max by (plant, line, role, model, provider, digest) ({of('model_info', *LINES)})", ""),),
         width=16,
         height=6,
     ),

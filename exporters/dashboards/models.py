@@ -103,6 +103,7 @@ SHADOW = (
         "ModelUngated",
         (Query(f"min by (actual) ({of('shadow_pvalue', *DEFECT)})", f"actual {by_name('actual')}"),),
         width=6,
+        powers=True,
         most=1.0,
     ),
 )

@@ -37,7 +37,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """name: the legend, or the head of a table's column. The rest is of such a column."""
+    """name: the legend, or the head of a table's column, which an empty one hides. The rest is of such a column."""
 
     expr: str
     name: str
@@ -48,7 +48,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """about: what it means and what to do. alert: the section of the runbook that it links to."""
+    """about: what it means and what to do. alert: the section of the runbook that it links to. powers: on an axis of powers of ten."""
 
     kind: Kind
     title: str
@@ -61,7 +61,7 @@ class Panel:
     steps: tuple[Step, ...] = ()
     words: Mapping[int, Word] = field(default_factory=dict)
     most: float | None = None
-    stacked: bool = False
+    powers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ LINES = (
             Query(_line(SEEN), "worker seen", "s", (Step(None, GOOD), Step(30, BAD))),
         ),
         width=24,
-        height=9,
+        height=7,
     ),
     Panel(
         Kind.STATES,
@@ -170,6 +170,7 @@ FLOW = (
         (Query(EVIDENCE, ROW),),
         width=8,
         steps=TENTH,
+        powers=True,
     ),
     Panel(
         Kind.SERIES,
@@ -191,7 +192,7 @@ FLOW = (
             Query(
                 "max by (plant, severity, alertname, line, defect, camera, instance) "
                 '(ALERTS{plant=~"$plant|",alertstate="firing"})',
-                "fires",
+                "",
             ),
         ),
         width=24,

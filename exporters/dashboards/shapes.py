@@ -17,7 +17,7 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from exporters.dashboards.parts import BAD, CALM, CARE, GOOD, Kind, Panel, Query, Step, Word
+from exporters.dashboards.parts import BAD, CALM, CARE, GOOD, UNSURE, Kind, Panel, Query, Step, Word
 
 Shape = TypeVar("Shape", timeseries.Panel, stat.Panel, table.Panel, statetimeline.Panel)
 AnyShape = timeseries.Panel | stat.Panel | table.Panel | statetimeline.Panel
@@ -29,6 +29,8 @@ COLOURS = {
     "upper limit": CALM,
     "recall": CALM,
     "precision": CALM,
+    "seen in labels alone": "#8d99ae",
+    "expected": UNSURE,
     "evidence": CARE,
     "page threshold": BAD,
     "warn threshold": CARE,
@@ -39,8 +41,15 @@ COLOURS = {
     "reject": BAD,
     "pass": GOOD,
     "audit": CALM,
+    "review": CARE,
+    "challenge": UNSURE,
+    "active": CALM,
+    "shadow": UNSURE,
 }
 """Of the series that mean the same on every panel."""
+
+SMALLEST = 0.001
+"""Where an axis of powers of ten ends, so that 0 has a place on it."""
 
 LINE_PAGE = (
     "/d/redrabbit-line?${datasource:queryparam}&${plant:queryparam}"
@@ -83,8 +92,9 @@ def _series(panel: Panel) -> timeseries.Panel:
     made.legend(_legend())
     if panel.steps:
         made.thresholds_style(build_common.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
-    if panel.stacked:
-        made.stacking(build_common.StackingConfig().mode(common.StackingMode.NORMAL)).fill_opacity(30)
+    if panel.powers:
+        scale = build_common.ScaleDistributionConfig().type(common.ScaleDistribution.SYMLOG)
+        made.scale_distribution(scale.log(10).linear_threshold(SMALLEST))
     made.targets(_targets(panel, instant=False))
     names = {query.name for query in panel.queries}
     if {"lower limit", "upper limit"} <= names:
@@ -117,9 +127,10 @@ def _states(panel: Panel) -> statetimeline.Panel:
 
 def _table(panel: Panel) -> table.Panel:
     made = _rows(panel)
-    heads = {f"Value #{letter}": query.name for letter, query in zip(ascii_uppercase, panel.queries, strict=False)}
-    if len(panel.queries) == 1:
-        heads = {"Value": panel.queries[0].name}
+    fields = ["Value"] if len(panel.queries) == 1 else [f"Value #{letter}" for letter in ascii_uppercase]
+    named = dict(zip(fields, (query.name for query in panel.queries), strict=False))
+    heads = {value: name for value, name in named.items() if name}
+    hidden = {"Time", *named} - set(heads)
     first = {"plant": 0, "line": 1, "defect": 2}
     order = first | {name: number for number, name in enumerate(heads, len(first))}
     made.transformations(
@@ -127,11 +138,15 @@ def _table(panel: Panel) -> table.Panel:
             dashboard.DataTransformerConfig("merge", options={}),
             dashboard.DataTransformerConfig(
                 "organize",
-                options={"excludeByName": {"Time": True}, "indexByName": order, "renameByName": heads},
+                options={
+                    "excludeByName": dict.fromkeys(sorted(hidden), True),
+                    "indexByName": order,
+                    "renameByName": heads,
+                },
             ),
         ]
     )
-    for query in panel.queries:
+    for query in filter(lambda query: query.name, panel.queries):
         made.override_by_name(query.name, _column(query))
     if "state" in heads.values():
         made.override_by_name("line", [Setting("links", [{"title": "open the line", "url": LINE_PAGE}])])

@@ -18,7 +18,7 @@ from service.ledger.store import open_ledger
 from tests.e2e.demo import Demo, running
 from tests.servers import Stack, stack, until
 
-RATE = 40
+RATE = 25
 PATIENCE = 150
 
 
