@@ -61,6 +61,7 @@ pictures: install-test
 	$(BIN)/redrabbit gate build/el-cells.onnx elpv --report build/gate.html || test $$? -ne 2
 	chromium --headless --no-sandbox --disable-background-networking --hide-scrollbars --window-size=1000,1420 --screenshot=docs/gate.png build/gate.html
 	$(BIN)/redrabbit plan --prevalence 0.005 --parts-per-day 50000 --picture docs/plan.png
+	$(BIN)/python -m docs.panels
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -153,13 +153,18 @@ def _routes(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _routes(child)
 
 
-def _prometheus_config(targets: Mapping[str, Sequence[str]], alertmanager: int) -> dict[str, Any]:
+def _prometheus_config(
+    targets: Mapping[str, Sequence[str]], alertmanager: int, plants: Mapping[str, str]
+) -> dict[str, Any]:
     """The deployed configuration, quick, and with other targets."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager}"]
     for job in config["scrape_configs"]:
-        job["static_configs"] = [{"targets": list(targets.get(job["job_name"], ()))}]
+        job["static_configs"] = [
+            {"targets": [target], "labels": {"plant": plants[target]} if target in plants else {}}
+            for target in targets.get(job["job_name"], ())
+        ]
     return config
 
 
@@ -192,15 +197,20 @@ def _hurried(rules: str, hurry: int) -> str:
 
 
 @contextmanager
-def stack(folder: Path, targets: Mapping[str, Sequence[str]], hurry: int = 1) -> Iterator[Stack]:
-    """targets: {job: [HOST:PORT]}, the jobs as in deploy/prometheus/prometheus.yml. hurry: how many times shorter the rules wait."""
+def stack(
+    folder: Path, targets: Mapping[str, Sequence[str]], plants: Mapping[str, str] | None = None, hurry: int = 1
+) -> Iterator[Stack]:
+    """targets: {job: [HOST:PORT]}, the jobs as in deploy/prometheus/prometheus.yml. plants: {HOST:PORT: label `plant`}. hurry: how many times
+    shorter the rules wait."""
     own = free_port()
     with ExitStack() as opened:
         receiver = Receiver()
         opened.callback(receiver.close)
         watcher = opened.enter_context(alertmanager(folder / "alertmanager", alertmanager_config(receiver)))
         (folder / "prometheus").mkdir(parents=True)
-        (folder / "prometheus/prometheus.yml").write_text(yaml.safe_dump(_prometheus_config(targets, watcher)))
+        (folder / "prometheus/prometheus.yml").write_text(
+            yaml.safe_dump(_prometheus_config(targets, watcher, plants or {}))
+        )
         (folder / "prometheus/rules").mkdir()
         for file in (ROOT / "deploy/prometheus/rules").glob("*.yml"):
             (folder / "prometheus/rules" / file.name).write_text(_hurried(file.read_text(), hurry))

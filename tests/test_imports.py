@@ -117,7 +117,7 @@ def test_exporters_see_snapshots_and_no_machinery() -> None:
     allowed = {*BASE, "ports", "thresholds", "monitor", "station"}
     wrong = [
         f"{file.relative_to(ROOT)} imports {name}"
-        for file in (ROOT / "exporters").glob("*.py")
+        for file in (ROOT / "exporters").rglob("*.py")
         for name in _imports(file)
         if name.startswith("service.") and name.split(".")[1] not in allowed
     ]

@@ -66,6 +66,7 @@ class Dataset:
                 self._clock(),
                 picture,
                 self._recording.lot(number),
+                trigger=number,
             )
             number += 1
         self._meter.camera_up(self.name, False)

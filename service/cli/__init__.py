@@ -18,6 +18,7 @@ from service.cli import (
     building,
     cameras,
     challenge,
+    dashboards,
     demo,
     gate,
     inspect,
@@ -74,6 +75,7 @@ for _module in (
     cameras,
     backtest,
     rules,
+    dashboards,
 ):
     _module.register(app)
 
