@@ -1,0 +1,101 @@
+"""Whether the line is inspected, recorded and watched at all."""
+
+from __future__ import annotations
+
+from exporters.rules.parts import Alert
+
+_LAST_KNOWN = 'last_over_time(redrabbit_ledger_up{job="redrabbit-worker"}[1d])'
+_SCRAPE_FAILS = 'on (job, instance) up{job="redrabbit-worker"} == 0'
+
+HEALTH = (
+    Alert(
+        "WorkerDown",
+        "page",
+        f"max by (line, instance) ({_LAST_KNOWN} and {_SCRAPE_FAILS}) * 0 unless on (line) redrabbit_worker_stopped == 1 "
+        f'or max by (instance) (up{{job="redrabbit-worker"}} == 0 unless on (job, instance) {_LAST_KNOWN})',
+        "{{ $labels.line }} {{ $labels.instance }}: the worker does not answer",
+        "The worker at {{ $labels.instance }} (line {{ $labels.line }}) cannot be scraped: "
+        "parts may pass without inspection.",
+        wait="1m",
+        by="scrape",
+        dashboard="machine",
+    ),
+    Alert(
+        "WorkerDown",
+        "page",
+        "time() - max by (line) (redrabbit_worker_seen_timestamp_seconds) > 30 unless on (line) redrabbit_worker_stopped == 1",
+        "{{ $labels.line }}: no sign of life of the worker",
+        "No worker of line {{ $labels.line }} has given a sign of life for {{ $value | humanizeDuration }}: "
+        "parts may pass without inspection.",
+        linger="1m",
+        by="heartbeat",
+        dashboard="machine",
+    ),
+    Alert(
+        "ModelUngated",
+        "ticket",
+        "max by (line) (redrabbit_model_gated) == 0",
+        "{{ $labels.line }}: the model has not passed the gate",
+        "Line {{ $labels.line }} runs a model that the release gate has not passed: somebody let it in with --allow-ungated.",
+        wait="5m",
+        dashboard="machine",
+    ),
+    Alert(
+        "ExporterDown",
+        "page",
+        'up{job="redrabbit-exporter"} == 0 or absent(up{job="redrabbit-exporter"})',
+        "{{ $labels.instance }}: the exporter does not answer",
+        "The exporter {{ $labels.instance }} cannot be scraped: recall is not watched, no page about it can come.",
+        wait="1m",
+        dashboard="machine",
+    ),
+    Alert(
+        "ExporterDown",
+        "page",
+        'redrabbit_collector_success{collector!="snapshot"} == 0',
+        "{{ $labels.instance }}: the exporter fails at {{ $labels.collector }}",
+        "The exporter {{ $labels.instance }} answers without the figures of {{ $labels.collector }}; its log says why.",
+        wait="1m",
+        linger="5m",
+        by="collector",
+        dashboard="machine",
+    ),
+    Alert(
+        "LedgerUnavailable",
+        "page",
+        "max by (line) (redrabbit_ledger_up) == 0",
+        "{{ $labels.line }}: the ledger cannot be written",
+        "The worker of line {{ $labels.line }} holds its verdicts back because their record cannot be written.",
+        wait="30s",
+        linger="5m",
+        by="worker",
+        dashboard="machine",
+    ),
+    Alert(
+        "LedgerUnavailable",
+        "page",
+        'redrabbit_collector_success{collector="snapshot"} == 0',
+        "{{ $labels.instance }}: the ledger cannot be read",
+        "The exporter {{ $labels.instance }} cannot read the ledger: recall is not watched, no page about it can come.",
+        wait="1m",
+        linger="5m",
+        by="exporter",
+        dashboard="machine",
+    ),
+    Alert(
+        "ThresholdsInvalid",
+        "ticket",
+        "redrabbit_thresholds_valid == 0",
+        "{{ $labels.instance }}: thresholds.yaml cannot be read",
+        "The last good thresholds stay in force. `redrabbit check` names the key and the value.",
+        dashboard="machine",
+    ),
+    Alert(
+        "Watchdog",
+        "info",
+        "vector(1)",
+        "Alerting works",
+        "Always fires. Whoever receives it must call for help when it stops coming.",
+        dashboard="machine",
+    ),
+)

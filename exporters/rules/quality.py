@@ -1,0 +1,107 @@
+"""What pages and warns about recall and precision."""
+
+from __future__ import annotations
+
+from exporters.rules.parts import HOLD, PAGE_THRESHOLD, ROW, Alert, held, plain, threshold, value
+
+_UPPER = (
+    "(" + held("redrabbit_recall_upper_ratio", "quality") + " or (last_over_time(redrabbit_recall_upper_ratio[" + HOLD
+    + "]) and on (job, instance, line, defect, window) redrabbit_recall_estimable == 0))"
+)  # fmt: skip
+_FLOWING = (
+    "on (line) (time() - max by (line) (redrabbit_part_last_timestamp_seconds) < on (line) "
+    "max by (line) (redrabbit_labels_starved_after_seconds))"
+)
+
+QUALITY = (
+    Alert(
+        "DefectRecallBelowThreshold",
+        "page",
+        f"max by (line, defect) ({held('redrabbit_recall_page', 'evidence')}) == 1",
+        f"{ROW}: defects escape",
+        f"The audits of line {{{{ $labels.line }}}} prove that recall of {{{{ $labels.defect }}}} fell below {PAGE_THRESHOLD}. "
+        f"Point estimate, best window: {value('redrabbit_recall_ratio')} (empty: too few misses to say). "
+        f"Passed parts at risk: {plain('redrabbit_parts_at_risk')}; the station lists them. "
+        "It stands until somebody acknowledges it or recall is proven again.",
+        by="evidence",
+    ),
+    Alert(
+        "DefectRecallBelowThreshold",
+        "page",
+        f"max by (line, defect, window) ({_UPPER}) < on (line, defect) group_left () {threshold('recall', 'page')}",
+        f"{ROW}: defects escape",
+        "Recall of {{ $labels.defect }} on line {{ $labels.line }} over {{ $labels.window }} is at most "
+        f"{{{{ $value | humanizePercentage }}}}; the page threshold is {PAGE_THRESHOLD}.",
+        wait="1m",
+        linger="5m",
+        by="window",
+    ),
+    Alert(
+        "DefectRecallAtRisk",
+        "ticket",
+        "max by (line, defect, window) (redrabbit_recall_ratio) < on (line, defect) group_left () "
+        + threshold("recall"),
+        f"{ROW}: recall may be too low",
+        "The point estimate of recall of {{ $labels.defect }} on line {{ $labels.line }} over {{ $labels.window }} is "
+        f"{{{{ $value | humanizePercentage }}}}, below its page or warn threshold; its limits do not prove it. "
+        f"The page threshold is {PAGE_THRESHOLD}.",
+        wait="30m",
+        linger="10m",
+    ),
+    Alert(
+        "DefectRecallAtRisk",
+        "ticket",
+        "max by (line, defect) (redrabbit_recall_evidence) > on (line, defect) "
+        "max by (line, defect) (redrabbit_recall_evidence_limit) / 10",
+        f"{ROW}: evidence is rising",
+        "Evidence that recall of {{ $labels.defect }} on line {{ $labels.line }} fell is {{ $value | humanize }}: more than a tenth "
+        "of what pages. Label what is due first.",
+        linger="10m",
+        by="evidence",
+    ),
+    Alert(
+        "DefectRecallAtRisk",
+        "ticket",
+        "max by (line, defect, window) (redrabbit_recall_ceiling_ratio) < on (line, defect) group_left () "
+        + threshold("recall", "page"),
+        f"{ROW}: so many misses are known",
+        "Known misses, returns of customers among them, leave recall of {{ $labels.defect }} on line {{ $labels.line }} over "
+        "{{ $labels.window }} at {{ $value | humanizePercentage }} at most, whatever the audits say.",
+        wait="5m",
+        linger="10m",
+        by="ceiling",
+    ),
+    Alert(
+        "DefectPrecisionBelowThreshold",
+        "ticket",
+        "max by (line, defect, window) (redrabbit_precision_upper_ratio) < on (line, defect) group_left () "
+        + threshold("precision"),
+        f"{ROW}: good parts are rejected",
+        "Of the parts that line {{ $labels.line }} rejects for {{ $labels.defect }}, at most {{ $value | humanizePercentage }} "
+        "are defective over {{ $labels.window }}: overkill above what thresholds.yaml allows.",
+        wait="30m",
+        linger="10m",
+    ),
+    Alert(
+        "DefectRecallUnknown",
+        "ticket",
+        "time() - max by (line) (redrabbit_review_oldest_pending_timestamp_seconds) > on (line) "
+        f"max by (line) (redrabbit_labels_starved_after_seconds) and {_FLOWING}",
+        "{{ $labels.line }}: parts wait for their labels",
+        "Line {{ $labels.line }} runs, and its oldest part to review has waited {{ $value | humanizeDuration }}: longer than "
+        "labels.starved_after. Recall is getting unknown; no page can be trusted to come.",
+        wait="5m",
+        by="labels",
+    ),
+    Alert(
+        "DefectRecallUnknown",
+        "ticket",
+        "max by (line, defect) (redrabbit_recall_estimable) == 0 and on (line, defect) redrabbit_recall_threshold_ratio "
+        f"and on (line) redrabbit_closed_buckets > 0 and {_FLOWING}",
+        f"{ROW}: recall is unknown",
+        "Line {{ $labels.line }} runs and no window says anything about recall of {{ $labels.defect }}: "
+        "no audited part is labelled. No page can come.",
+        wait="1h",
+        by="estimate",
+    ),
+)
