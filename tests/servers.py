@@ -127,14 +127,19 @@ def _alertmanager_config(receiver: Receiver) -> dict[str, Any]:
     return config
 
 
-def _prometheus_config(targets: Mapping[str, Sequence[str]], alertmanager: int) -> dict[str, Any]:
-    """The deployed configuration, quick, and with other targets."""
+def _configure_prometheus(folder: Path, targets: Mapping[str, Sequence[str]], alertmanager: int) -> None:
+    """The deployed configuration, quick, without a token, and with other targets."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager}"]
-    for job in config["scrape_configs"]:
-        job["static_configs"] = [{"targets": list(targets.get(job["job_name"], ()))}]
-    return config
+    asked = {job["job_name"]: job for job in config["scrape_configs"]}
+    asked["redrabbit-station"].pop("authorization")
+    wanted = {job: list(targets.get(job, ())) for job in asked}
+    asked["alertmanager"] = config["alerting"]["alertmanagers"][0]
+    wanted["alertmanager"] = [f"127.0.0.1:{alertmanager}"]
+    (folder / "targets").mkdir()
+    for name, job in asked.items():
+        (folder / job["file_sd_configs"][0]["files"][0]).write_text(yaml.safe_dump([{"targets": wanted[name]}]))
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
 
 
 @contextmanager
@@ -147,7 +152,7 @@ def stack(folder: Path, targets: Mapping[str, Sequence[str]]) -> Iterator[Stack]
         for name in ("prometheus", "alertmanager"):
             (folder / name).mkdir(parents=True)
         (folder / "alertmanager/config.yml").write_text(yaml.safe_dump(_alertmanager_config(receiver)))
-        (folder / "prometheus/prometheus.yml").write_text(yaml.safe_dump(_prometheus_config(targets, watcher)))
+        _configure_prometheus(folder / "prometheus", targets, watcher)
         shutil.copytree(ROOT / "deploy/prometheus/rules", folder / "prometheus/rules")
         alertmanager = [
             program("prometheus-alertmanager"),
