@@ -16,6 +16,7 @@ from exporters import audit, challenge, drift, evidence, freshness, models, qual
 from exporters.families import CONTENT_TYPE, exposition
 from exporters.scrape import Collectors
 from service.errors import InvalidInput
+from service.pulse import Pulse
 from service.records import Snapshot
 from service.thresholds import WatchedThresholds
 
@@ -59,8 +60,13 @@ class MetricsServer:
         self._thread.join()
 
 
-def serve_metrics(address: str, registry: CollectorRegistry) -> MetricsServer:
-    """address: HOST:PORT; port 0 takes a free one. Answers /metrics and /healthz. Raises InvalidInput when it cannot."""
+def serve_metrics(
+    address: str, registry: CollectorRegistry, pulse: Pulse | None = None, come_round: Callable[[], None] = lambda: None
+) -> MetricsServer:
+    """address: HOST:PORT; port 0 takes a free one. Answers /metrics, and /healthz and /readyz by the pulse. Raises InvalidInput.
+
+    come_round: called several times a second while the server has room for a request.
+    """
     disable_created_metrics()  # type: ignore[no-untyped-call]
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
@@ -69,11 +75,12 @@ def serve_metrics(address: str, registry: CollectorRegistry) -> MetricsServer:
         server = kind((host, int(port)), _Quiet)
     except OSError as error:
         raise InvalidInput(f"metrics: cannot listen on {address}: {error.strerror}") from error
-    server.set_app(_application(registry))
+    server.come_round = come_round
+    server.set_app(_application(registry, pulse or Pulse()))
     return MetricsServer(server)
 
 
-def _application(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
+def _application(registry: CollectorRegistry, pulse: Pulse) -> Callable[..., Iterable[bytes]]:
     plain = [("Content-Type", "text/plain; charset=utf-8")]
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -84,9 +91,12 @@ def _application(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
         if path == "/metrics":
             start("200 OK", [("Content-Type", CONTENT_TYPE)])
             return [exposition(registry.collect())]
-        known = path == "/healthz"
-        start("200 OK" if known else "404 Not Found", plain)
-        return [b"ok\n" if known else b"there are /metrics and /healthz\n"]
+        if path not in ("/healthz", "/readyz"):
+            start("404 Not Found", plain)
+            return [b"there are /metrics, /healthz and /readyz\n"]
+        well = pulse.ready if path == "/readyz" else pulse.alive
+        start("200 OK" if well else "503 Service Unavailable", plain)
+        return [b"ok\n" if well else b"no sign of life\n"]
 
     return application
 
@@ -96,10 +106,17 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     block_on_close = False
+    come_round: Callable[[], None]
 
     def __init__(self, *arguments: Any) -> None:
         self._free = BoundedSemaphore(SIMULTANEOUS)
         super().__init__(*arguments)
+
+    def service_actions(self) -> None:
+        """Of every round of the loop that serves. While all places are taken, by scrapes that hang perhaps, it does not come round."""
+        if self._free.acquire(blocking=False):
+            self._free.release()
+            self.come_round()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         return self._free.acquire(blocking=False)

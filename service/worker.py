@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, Full, Queue
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -64,6 +64,9 @@ class Line:
     batch_size: int = 16
     batch_wait: float = 0.02
     decoders: int = 2
+    beat_every: float = BEAT_EVERY
+    alive: Callable[[], None] = lambda: None
+    """Called once all is ready, then at every heartbeat by which all stages have come round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Worker:
         self._sights = {
             camera.name: Sight(line.name, camera.name, line.meter, time.monotonic) for camera in line.cameras
         }
+        self._came_round: set[str] = set()
 
     def stop(self) -> None:
         """Takes no more frames; what has been taken is still judged, recorded and released."""
@@ -104,15 +108,19 @@ class Worker:
             self._thread("judge", self._judge),
             self._thread("record", self._record),
         ]
+        self._beat(started, stopped=False)
+        self._line.alive()  # ready: the model is warm, the cameras are open, the ledger has been written
         while any(thread.is_alive() for thread in looking):
-            self._beat(started, stopped=False)
             for thread in looking:
-                thread.join(BEAT_EVERY / len(looking))
+                thread.join(self._line.beat_every / len(looking))
+            self._beat(started, stopped=False)
+            self._live(stages)
         self._put(self._frames, None)
         for thread in stages:
             while thread.is_alive():
-                thread.join(BEAT_EVERY)
+                thread.join(self._line.beat_every)
                 self._beat(started, stopped=False)
+                self._live(stages)
         pool.shutdown(cancel_futures=True)
         for camera in self._line.cameras:
             camera.close()
@@ -142,6 +150,12 @@ class Worker:
                 sight.follow(self._line.judges.active.info.digest, self._line.ledger)
         except LedgerUnavailable as error:
             log.warning("no heartbeat", line=self._line.name, why=str(error))
+
+    def _live(self, stages: Sequence[Thread]) -> None:
+        """One sign of life for a round of all stages that still run: a stage that hangs must not look alive."""
+        if all(stage.name in self._came_round or not stage.is_alive() for stage in stages):
+            self._came_round.clear()
+            self._line.alive()
 
     def _look(self, camera: Camera) -> None:
         """Takes frames of one camera. A live one loses frames when the line is full; others wait."""
@@ -246,6 +260,7 @@ class Worker:
                     if time.monotonic() - stopping_since > GIVE_UP_AFTER:
                         return None
                 time.sleep(RETRY_AFTER)
+                self._came_round.add(current_thread().name)
             else:
                 self._line.meter.ledger_up(True)
                 return recorded
@@ -259,6 +274,7 @@ class Worker:
     def _put(self, queue: Queue[T], item: T) -> None:
         """Waits for room, but not behind a stage that has died."""
         while self._failure is None:
+            self._came_round.add(current_thread().name)
             with suppress(Full):
                 queue.put(item, timeout=0.2)
                 return
@@ -266,6 +282,7 @@ class Worker:
     def _get(self, queue: Queue[T | None]) -> T | None:
         """The next item; None at the end, or when a stage has died."""
         while self._failure is None:
+            self._came_round.add(current_thread().name)
             with suppress(Empty):
                 return queue.get(timeout=0.2)
         return None

@@ -153,19 +153,25 @@ def _routes(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _routes(child)
 
 
-def _prometheus_config(
-    targets: Mapping[str, Sequence[str]], alertmanager: int, plants: Mapping[str, str]
-) -> dict[str, Any]:
-    """The deployed configuration, quick, and with other targets."""
+def _configure_prometheus(
+    folder: Path, targets: Mapping[str, Sequence[str]], alertmanager: int, plants: Mapping[str, str]
+) -> None:
+    """The deployed configuration, quick, without a token, and with other targets."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager}"]
-    for job in config["scrape_configs"]:
-        job["static_configs"] = [
+    asked = {job["job_name"]: job for job in config["scrape_configs"]}
+    asked["redrabbit-station"].pop("authorization")
+    wanted = {job: list(targets.get(job, ())) for job in asked}
+    asked["alertmanager"] = config["alerting"]["alertmanagers"][0]
+    wanted["alertmanager"] = [f"127.0.0.1:{alertmanager}"]
+    (folder / "targets").mkdir()
+    for name, job in asked.items():
+        groups = [
             {"targets": [target], "labels": {"plant": plants[target]} if target in plants else {}}
-            for target in targets.get(job["job_name"], ())
+            for target in wanted[name]
         ]
-    return config
+        (folder / job["file_sd_configs"][0]["files"][0]).write_text(yaml.safe_dump(groups))
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
 
 
 @contextmanager
@@ -208,9 +214,7 @@ def stack(
         opened.callback(receiver.close)
         watcher = opened.enter_context(alertmanager(folder / "alertmanager", alertmanager_config(receiver)))
         (folder / "prometheus").mkdir(parents=True)
-        (folder / "prometheus/prometheus.yml").write_text(
-            yaml.safe_dump(_prometheus_config(targets, watcher, plants or {}))
-        )
+        _configure_prometheus(folder / "prometheus", targets, watcher, plants or {})
         (folder / "prometheus/rules").mkdir()
         for file in (ROOT / "deploy/prometheus/rules").glob("*.yml"):
             (folder / "prometheus/rules" / file.name).write_text(_hurried(file.read_text(), hurry))

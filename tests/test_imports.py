@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sight": {*BASE, "ports"},
     "worker": {*STATISTICS, "ports", "thresholds", "drawing", "inspection", "judges", "images", "sight"},
     "supervisor": set(),
+    "pulse": set(),
     "cameras": {*PORTS, "cameras"},
     "model": {*PORTS, "images", "model", "quality"},
     "gate": {*STATISTICS, "thresholds", "images", "faults", "model", "gate"},
@@ -114,7 +115,7 @@ def test_only_the_composition_root_knows_the_exporters() -> None:
 
 def test_exporters_see_snapshots_and_no_machinery() -> None:
     """Collectors read what the monitor found out; they open no ledger and load no model."""
-    allowed = {*BASE, "ports", "thresholds", "monitor", "station"}
+    allowed = {*BASE, "ports", "thresholds", "monitor", "station", "pulse"}
     wrong = [
         f"{file.relative_to(ROOT)} imports {name}"
         for file in (ROOT / "exporters").rglob("*.py")

@@ -24,6 +24,7 @@ from service.inspection import in_force
 from service.monitor import Monitor
 from service.orders import check_defects
 from service.ports import Camera, LedgerReader, Meter
+from service.pulse import Pulse
 from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights
 from service.quality.evidence import bets, misses_to_page
 from service.quality.meter import limit_in_steps
@@ -51,6 +52,11 @@ def settings(path: Path, allow_ungated: bool = False) -> Settings:
     """line.yaml under the environment of this process, and under the flag --allow-ungated."""
     found = settings_file.load(path, os.environ)
     return found.model_copy(update={"allow_ungated": True}) if allow_ungated else found
+
+
+def pulse() -> Pulse:
+    """The sign of life of this process, to systemd too where that has started it."""
+    return Pulse(os.environ.get("NOTIFY_SOCKET", ""))
 
 
 def processes(config: Path, allow_ungated: bool = False) -> dict[str, Sequence[str]]:
@@ -95,15 +101,15 @@ def check_addresses(settings: Settings) -> None:
 
 
 @contextmanager
-def until_signalled(stop: Callable[[], None] | None = None) -> Iterator[Event]:
-    """SIGTERM and SIGINT set the event, and call `stop`, instead of ending the process; a second one ends it."""
+def until_signalled(*then: Callable[[], None]) -> Iterator[Event]:
+    """SIGTERM and SIGINT set the event, and call `then`, instead of ending the process; a second one ends it."""
     stopping = Event()
 
     def handler(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_DFL)
         stopping.set()
-        if stop is not None:
-            stop()
+        for call in then:
+            call()
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -114,8 +120,8 @@ def until_signalled(stop: Callable[[], None] | None = None) -> Iterator[Event]:
 
 
 @contextmanager
-def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
-    """A worker with everything it needs; its metrics go to the registry."""
+def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], None]) -> Iterator[Worker]:
+    """A worker with everything it needs; its metrics go to the registry, its signs of life to `alive`."""
     from exporters.worker import WorkerMeter
     from service.ledger.images import FolderImages
     from service.ledger.store import open_ledger
@@ -147,6 +153,7 @@ def worker(settings: Settings, registry: CollectorRegistry) -> Iterator[Worker]:
                 clock=time.time,
                 batch_size=settings.batch.size,
                 batch_wait=settings.batch.wait,
+                alive=alive,
             ),
             identity=identity,
         )

@@ -45,11 +45,11 @@ def worker(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
     from exporters.serving import serve_metrics
 
     settings = building.settings(config, allow_ungated)
-    registry = CollectorRegistry()
+    registry, pulse = CollectorRegistry(), building.pulse()
     with (
-        closing(serve_metrics(settings.metrics.worker, registry)),
-        building.worker(settings, registry) as line_worker,
-        building.until_signalled(line_worker.stop),
+        closing(serve_metrics(settings.metrics.worker, registry, pulse)),
+        building.worker(settings, registry, pulse.beat) as line_worker,
+        building.until_signalled(line_worker.stop, pulse.stopping),
     ):
         line_worker.run()
 
@@ -58,9 +58,9 @@ def station(config: Config = DEFAULT) -> None:
     """Serve the review pages and the HTTP API; take labels in."""
     from service.station.serving import serve
 
-    settings = building.settings(config)
-    with building.station_app(settings) as app, building.until_signalled() as stopping:
-        serve(app, settings.station.listen, stopping)
+    settings, pulse = building.settings(config), building.pulse()
+    with building.station_app(settings) as app, building.until_signalled(pulse.stopping) as stopping:
+        serve(app, settings.station.listen, stopping, pulse.beat)
 
 
 def exporter(config: Config = DEFAULT) -> None:
@@ -68,9 +68,13 @@ def exporter(config: Config = DEFAULT) -> None:
     from exporters.serving import serve_metrics
 
     settings = building.settings(config)
-    registry = building.ledger_metrics(settings)
-    with closing(serve_metrics(settings.metrics.exporter, registry)), building.until_signalled() as stopping:
-        stopping.wait()
+    registry, pulse = building.ledger_metrics(settings), building.pulse()
+    with (
+        closing(serve_metrics(settings.metrics.exporter, registry, pulse, pulse.beat)),
+        building.until_signalled(pulse.stopping) as stopping,
+    ):
+        while not stopping.wait(0.5):
+            pass  # a signal that another thread was given wakes no waiting main thread
 
 
 def check(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from ipaddress import ip_address
 from threading import Event, Thread
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from service.errors import InvalidInput
 from service.station.deps import Deps
 
 
-def serve(app: FastAPI, address: str, stopping: Event) -> None:
-    """address: HOST:PORT. Blocks until `stopping` is set, then lets answers that are on their way end. Raises InvalidInput."""
+def serve(app: FastAPI, address: str, stopping: Event, alive: Callable[[], None] = lambda: None) -> None:
+    """address: HOST:PORT. Blocks until `stopping` is set, then lets answers that are on their way end. Raises InvalidInput.
+
+    alive: called every second or two while it serves, from where requests are answered.
+    """
     deps: Deps = app.state.deps
+
+    async def come_round() -> None:
+        await run_in_threadpool(
+            alive
+        )  # the event loop lives, and its threads, which the ledger may hold, are not all taken
+
     with _bound(address, deps.open_on_loopback) as listener:
         config = uvicorn.Config(
             app,
@@ -26,6 +37,8 @@ def serve(app: FastAPI, address: str, stopping: Event) -> None:
             limit_concurrency=256,
             timeout_keep_alive=10,
             timeout_graceful_shutdown=5,
+            callback_notify=come_round,
+            timeout_notify=1,
             h11_max_incomplete_event_size=16_384,
         )
         server = uvicorn.Server(config)
