@@ -95,7 +95,7 @@ def night(folder: Path) -> Iterator[Night]:
         opened.callback(_ended, up)
         until(lambda: all(map(_answers, addresses.values())), "the line")
         jobs = {f"redrabbit-{name}": [address] for name, address in addresses.items()}
-        found = Night(folder, opened.enter_context(stack(folder / "servers", jobs, HURRY)), addresses)
+        found = Night(folder, opened.enter_context(stack(folder / "servers", jobs, hurry=HURRY)), addresses)
         over = Event()
         people = Thread(target=_label, args=(found, over), daemon=True)
         found.labelling.set()
