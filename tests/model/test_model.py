@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -175,3 +178,12 @@ def test_the_shipped_model_says_where_it_looks() -> None:
     found = detector.heatmap(np.zeros((300, 300, 3), np.uint8))
     assert found is not None and found.shape == (14, 14)
     assert 0 <= found.min() <= found.max() <= 1
+
+
+def test_nobody_is_told_which_model_runs(tmp_path: Path) -> None:
+    """onnxruntime's telemetry, which keeps what it is about to send under the home folder, is off."""
+    code = f"from pathlib import Path; from service.model.detector import OnnxDetector; OnnxDetector(Path({str(SHIPPED)!r}), ['CPUExecutionProvider'])"
+    environment = {name: text for name, text in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    assert list(tmp_path.iterdir()) == []
