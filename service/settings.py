@@ -20,6 +20,8 @@ from service.thresholds import Seconds
 from service.yamltext import parse_mapping, validated
 
 PREFIX = "REDRABBIT_"
+WHICH_FILE = "REDRABBIT_CONFIG"
+"""Names line.yaml itself, for the commands: no key of it."""
 _SIZES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$"
 
@@ -106,7 +108,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         raise InvalidInput(f"{path}: not UTF-8 text") from error
     content = parse_mapping(text, str(path))
     for name in sorted(environment):
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and name != WHICH_FILE:
             _override(content, name, environment[name])
     return _anchored(validated(Settings, content, str(path)), path.resolve().parent)
 

@@ -44,6 +44,7 @@ def test_the_environment_overrides_single_keys(tmp_path: Path) -> None:
         "REDRABBIT_STATION__LISTEN": "127.0.0.1:18080",
         "REDRABBIT_BATCH__SIZE": "4",
         "REDRABBIT_PROVIDERS": "[CUDAExecutionProvider]",
+        "REDRABBIT_CONFIG": "line.yaml",
         "UNRELATED": "x",
     }
     settings = load(_write(tmp_path, LEAST), environment)
