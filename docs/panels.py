@@ -80,9 +80,10 @@ if __name__ == "__main__":
         began = time.time()
         happen(demo, Path(name))
         time.sleep(AFTERWARDS)
+        ended = time.time()
         for dashboard in NAMES:
             looked = {} if dashboard == "plant" else {"plant": "north"}
             draw(
-                Reader(servers.prometheus, dashboard, began, time.time(), chosen=looked),
+                Reader(servers.prometheus, dashboard, began, ended, chosen=looked),
                 Path(__file__).with_name(f"{dashboard}.png"),
             )

@@ -222,7 +222,7 @@ def stack(
             program("prometheus"),
             "--config.file=prometheus.yml",
             "--storage.tsdb.path=data",
-            "--rules.alert.resend-delay=1s",  # what fires before it has found its Alertmanager is sent again soon
+            "--rules.alert.resend-delay=5s",  # sent again soon where Alertmanager was not found yet; four of these unheard end it
             f"--web.listen-address=127.0.0.1:{own}",
         ]
         opened.enter_context(_running(prometheus, folder / "prometheus", f"http://127.0.0.1:{own}/-/ready"))

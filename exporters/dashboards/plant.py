@@ -117,7 +117,7 @@ LINES = (
         Kind.TABLE,
         "Lines, the worst first",
         "short",
-        f"One row per line and defect. {MEANING} Recall is the worst window's. Evidence is a share of what pages; label wait is "
+        f"One row per line and defect. {MEANING} Recall is the worst window's. Evidence is a share of what pages, 100 % at most; label wait is "
         "the oldest due part's, as a share of labels.starved_after. What is not known is empty. A click on a line opens it.",
         "DefectRecallBelowThreshold",
         (
@@ -125,7 +125,7 @@ LINES = (
             Query(_recall("lower"), "recall lower", "percentunit"),
             Query(_recall("upper"), "recall upper", "percentunit"),
             Query(threshold(PLANT), "page threshold", "percentunit"),
-            Query(EVIDENCE, "evidence", "percentunit", TENTH),
+            Query(f"clamp_max({EVIDENCE}, 1)", "evidence", "percentunit", TENTH),
             Query(_line(STARVED), "label wait", "percentunit", WHOLE),
             Query(
                 _line(f"min by (plant, line) ({of('camera_up', PLANT)})"),

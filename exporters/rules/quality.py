@@ -12,6 +12,15 @@ _FLOWING = (
     "on (line) (time() - max by (line) (redrabbit_part_last_timestamp_seconds) < on (line) "
     "max by (line) (redrabbit_labels_starved_after_seconds))"
 )
+_STARVED = (
+    "time() - max by (line) (redrabbit_review_oldest_pending_timestamp_seconds) > on (line) "
+    "max by (line) (redrabbit_labels_starved_after_seconds)"
+)
+# Limits widen when labels stop: that must not end a page that they made.
+_STANDS = (
+    'and on (line, defect, window) ALERTS{alertname="DefectRecallBelowThreshold", by="window", alertstate="firing"} '
+    f"and on (line) ({_STARVED})"
+)
 
 QUALITY = (
     Alert(
@@ -28,10 +37,12 @@ QUALITY = (
     Alert(
         "DefectRecallBelowThreshold",
         "page",
-        f"max by (line, defect, window) ({_UPPER}) < on (line, defect) group_left () {threshold('recall', 'page')}",
+        f"max by (line, defect, window) ({_UPPER}) < on (line, defect) group_left () {threshold('recall', 'page')} "
+        f"or max by (line, defect, window) ({_UPPER}) {_STANDS}",
         f"{ROW}: defects escape",
         "Recall of {{ $labels.defect }} on line {{ $labels.line }} over {{ $labels.window }} is at most "
-        f"{{{{ $value | humanizePercentage }}}}; the page threshold is {PAGE_THRESHOLD}.",
+        f"{{{{ $value | humanizePercentage }}}}; the page threshold is {PAGE_THRESHOLD}. "
+        "It stands while parts wait too long for their labels, whatever the limit.",
         wait="1m",
         linger="5m",
         by="window",
@@ -85,8 +96,7 @@ QUALITY = (
     Alert(
         "DefectRecallUnknown",
         "ticket",
-        "time() - max by (line) (redrabbit_review_oldest_pending_timestamp_seconds) > on (line) "
-        f"max by (line) (redrabbit_labels_starved_after_seconds) and {_FLOWING}",
+        f"{_STARVED} and {_FLOWING}",
         "{{ $labels.line }}: parts wait for their labels",
         "Line {{ $labels.line }} runs, and its oldest part to review has waited {{ $value | humanizeDuration }}: longer than "
         "labels.starved_after. Recall is getting unknown; no page can be trusted to come.",

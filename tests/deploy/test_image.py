@@ -87,7 +87,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if word == "COPY":
             *names, target = rest.split()
             for name in names:
-                _copy(ROOT / name, source / (name if target == "./" else target))
+                _copy(ROOT / name, source / (target + Path(name).name if target.endswith("/") else target))
         elif word == "RUN" and not rest.startswith("python -m pip install"):  # uv itself is here
             run(*shlex.split(rest.replace(PLACE, str(place))), folder=source, environment=environment)
     shutil.rmtree(source)
@@ -99,6 +99,7 @@ def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
+        target.parent.mkdir(exist_ok=True)
         shutil.copy(source, target)
 
 
