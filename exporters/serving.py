@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from socketserver import ThreadingMixIn
 from threading import BoundedSemaphore, Thread
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from exporters import audit, challenge, drift, evidence, freshness, models, quality, thresholds
 from exporters.families import CONTENT_TYPE, exposition
-from exporters.scrape import Collectors
+from exporters.scrape import Collect, Collectors
 from service.errors import InvalidInput
 from service.pulse import Pulse
 from service.records import Snapshot
@@ -25,10 +25,9 @@ PATIENCE = 10.0
 """Seconds that a client may take to ask, or to take its answer."""
 
 
-def snapshot_metrics(snapshot: Callable[[], Snapshot], watched: WatchedThresholds) -> CollectorRegistry:
-    """Everything that the ledger and thresholds.yaml say, computed at each scrape."""
-    registry = CollectorRegistry()
-    collectors = (
+def collectors(watched: WatchedThresholds) -> Sequence[tuple[str, Collect]]:
+    """What the exporter is made of, by name, in the order of the page."""
+    return (
         ("quality", quality.collect),
         ("evidence", evidence.collect),
         ("audit", audit.collect),
@@ -38,7 +37,12 @@ def snapshot_metrics(snapshot: Callable[[], Snapshot], watched: WatchedThreshold
         ("models", models.collect),
         ("thresholds", partial(thresholds.collect, watched)),
     )
-    registry.register(Collectors(snapshot, collectors))
+
+
+def snapshot_metrics(snapshot: Callable[[], Snapshot], watched: WatchedThresholds) -> CollectorRegistry:
+    """Everything that the ledger and thresholds.yaml say, computed at each scrape."""
+    registry = CollectorRegistry()
+    registry.register(Collectors(snapshot, collectors(watched)))
     return registry
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from exporters.rules.parts import Alert, held
 
-_CAMERA = "{{ $labels.line }}: camera {{ $labels.camera }}"
+_NAMED = "{{ $labels.line }}: camera {{ $labels.camera }}"
+
+
+def _camera(figure: str) -> str:
+    return f"max by (line, camera) ({held(f'redrabbit_camera_{figure}')})"
 
 
 def _camera_limit(kind: str) -> str:
@@ -14,8 +18,8 @@ def _camera_limit(kind: str) -> str:
 
 def _outside(kind: str) -> str:
     """Less than the threshold, or more than its inverse."""
-    value = f"max by (line, camera) (redrabbit_camera_{kind}_ratio)"
-    return f"{value} < {_camera_limit(kind)} or {value} > {_camera_limit(kind).replace('max by', '1 / max by')}"
+    found = _camera(f"{kind}_ratio")
+    return f"{found} < {_camera_limit(kind)} or {found} > {_camera_limit(kind).replace('max by', '1 / max by')}"
 
 
 def _degraded(by: str, expr: str, description: str) -> Alert:
@@ -23,7 +27,7 @@ def _degraded(by: str, expr: str, description: str) -> Alert:
         "CameraDegraded",
         "ticket",
         expr,
-        f"{_CAMERA} sees worse: {by}",
+        f"{_NAMED} sees worse: {by}",
         f"Camera {{{{ $labels.camera }}}} of line {{{{ $labels.line }}}} {description}",
         wait="2m",
         linger="5m",
@@ -36,7 +40,7 @@ CAMERAS = (
     Alert(
         "CameraDown",
         "page",
-        "max by (line, camera) (redrabbit_camera_up) == 0",
+        f"{_camera('up')} == 0",
         "{{ $labels.line }}: camera {{ $labels.camera }} is down",
         "Camera {{ $labels.camera }} of line {{ $labels.line }} delivers no pictures: its parts are not inspected.",
         wait="1m",
@@ -46,9 +50,9 @@ CAMERAS = (
     Alert(
         "CameraDegraded",
         "page",
-        "max by (line, camera) (redrabbit_camera_repeated_frames) >= on (line) group_left () "
+        f"{_camera('repeated_frames')} >= on (line) group_left () "
         f"max by (line) ({held('redrabbit_camera_threshold_frames', 'thresholds')})",
-        f"{_CAMERA} is frozen",
+        f"{_NAMED} is frozen",
         "Camera {{ $labels.camera }} of line {{ $labels.line }} gave the very same picture {{ $value }} times in a row: "
         "its parts are not inspected.",
         linger="5m",
@@ -68,7 +72,7 @@ CAMERAS = (
     ),
     _degraded(
         "overexposed",
-        f"max by (line, camera) (redrabbit_camera_overexposed_ratio) > {_camera_limit('overexposed')}",
+        f"{_camera('overexposed_ratio')} > {_camera_limit('overexposed')}",
         "overexposes {{ $value | humanizePercentage }} of its pixels more than when the model took over.",
     ),
     _degraded(

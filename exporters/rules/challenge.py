@@ -27,14 +27,14 @@ CHALLENGE = (
     Alert(
         "ChallengeOverdue",
         "ticket",
-        "max by (line) (redrabbit_challenge_overdue) > 0",
+        f"max by (line) ({held('redrabbit_challenge_overdue', 'challenge')}) > 0",
         "{{ $labels.line }}: {{ $value }} challenge parts are overdue",
         "The line has gone on since they were due. `redrabbit challenge list` names them.",
     ),
     Alert(
         "ScoreDrift",
         "ticket",
-        "max by (line) (redrabbit_score_drift) > 0.25",
+        f"max by (line) ({held('redrabbit_score_drift', 'drift')}) > 0.25",
         "{{ $labels.line }}: the scores have drifted",
         "Scores of line {{ $labels.line }} lie otherwise than in validation: population stability index "
         "{{ $value | humanize }}, above 0.25. Look at the pictures; audits say whether recall has suffered.",
@@ -44,7 +44,7 @@ CHALLENGE = (
     Alert(
         "AuditDrawBiased",
         "ticket",
-        "max by (line) (redrabbit_audit_draw_pvalue) < 1e-6",
+        f"max by (line) ({held('redrabbit_audit_draw_pvalue', 'audit')}) < 1e-6",
         "{{ $labels.line }}: the audit draw does not follow its probabilities",
         "Draws of line {{ $labels.line }} this far from their probabilities happen by chance with probability "
         "{{ $value }}: no estimate of recall can be trusted until it is known why.",

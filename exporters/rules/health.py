@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from exporters.rules.parts import Alert
+from exporters.rules.parts import HOLD, Alert, firing, held
 
 _LAST_KNOWN = 'last_over_time(redrabbit_ledger_up{job="redrabbit-worker"}[1d])'
 _SCRAPE_FAILS = 'on (job, instance) up{job="redrabbit-worker"} == 0'
+_STOPPED = f"on (line) {held('redrabbit_worker_stopped', 'freshness')} == 1"
+_READ = held('redrabbit_collector_success{collector="snapshot"}')
+_COLLECTED = held('redrabbit_collector_success{collector!="snapshot"}')
 
 HEALTH = (
     Alert(
         "WorkerDown",
         "page",
-        f"max by (line, instance) ({_LAST_KNOWN} and {_SCRAPE_FAILS}) * 0 unless on (line) redrabbit_worker_stopped == 1 "
+        f"max by (line, instance) ({_LAST_KNOWN} and {_SCRAPE_FAILS}) * 0 unless {_STOPPED} "
         f'or max by (instance) (up{{job="redrabbit-worker"}} == 0 unless on (job, instance) {_LAST_KNOWN})',
         "{{ $labels.line }} {{ $labels.instance }}: the worker does not answer",
         "The worker at {{ $labels.instance }} (line {{ $labels.line }}) cannot be scraped: "
@@ -23,7 +26,10 @@ HEALTH = (
     Alert(
         "WorkerDown",
         "page",
-        "time() - max by (line) (redrabbit_worker_seen_timestamp_seconds) > 30 unless on (line) redrabbit_worker_stopped == 1",
+        # Its last sign of life, held, would call every worker dead while the exporter is: it only keeps up a page that fires.
+        "(time() - max by (line) (redrabbit_worker_seen_timestamp_seconds) > 30 "
+        f"or time() - max by (line) (last_over_time(redrabbit_worker_seen_timestamp_seconds[{HOLD}])) > 30 "
+        f"and on (line) {firing('WorkerDown', 'heartbeat')}) unless {_STOPPED}",
         "{{ $labels.line }}: no sign of life of the worker",
         "No worker of line {{ $labels.line }} has given a sign of life for {{ $value | humanizeDuration }}: "
         "parts may pass without inspection.",
@@ -34,7 +40,7 @@ HEALTH = (
     Alert(
         "ModelUngated",
         "ticket",
-        "max by (line) (redrabbit_model_gated) == 0",
+        f"max by (line) ({held('redrabbit_model_gated')}) == 0",
         "{{ $labels.line }}: the model has not passed the gate",
         "Line {{ $labels.line }} runs a model that the release gate has not passed: somebody let it in with --allow-ungated.",
         wait="5m",
@@ -52,7 +58,7 @@ HEALTH = (
     Alert(
         "ExporterDown",
         "page",
-        'redrabbit_collector_success{collector!="snapshot"} == 0',
+        f"{_COLLECTED} == 0",
         "{{ $labels.instance }}: the exporter fails at {{ $labels.collector }}",
         "The exporter {{ $labels.instance }} answers without the figures of {{ $labels.collector }}; its log says why.",
         wait="1m",
@@ -63,7 +69,7 @@ HEALTH = (
     Alert(
         "LedgerUnavailable",
         "page",
-        "max by (line) (redrabbit_ledger_up) == 0",
+        f"max by (line) ({held('redrabbit_ledger_up')}) == 0",
         "{{ $labels.line }}: the ledger cannot be written",
         "The worker of line {{ $labels.line }} holds its verdicts back because their record cannot be written.",
         wait="30s",
@@ -74,7 +80,7 @@ HEALTH = (
     Alert(
         "LedgerUnavailable",
         "page",
-        'redrabbit_collector_success{collector="snapshot"} == 0',
+        f"{_READ} == 0",
         "{{ $labels.instance }}: the ledger cannot be read",
         "The exporter {{ $labels.instance }} cannot read the ledger: recall is not watched, no page about it can come.",
         wait="1m",
@@ -85,7 +91,7 @@ HEALTH = (
     Alert(
         "ThresholdsInvalid",
         "ticket",
-        "redrabbit_thresholds_valid == 0",
+        f"{held('redrabbit_thresholds_valid', 'thresholds')} == 0",
         "{{ $labels.instance }}: thresholds.yaml cannot be read",
         "The last good thresholds stay in force. `redrabbit check` names the key and the value.",
         dashboard="machine",

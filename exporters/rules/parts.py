@@ -8,15 +8,20 @@ from typing import Any
 HOLD = "6h"
 """How long a page stands on its last known value. By then ExporterDown has paged for hours."""
 
-_COLLECTED = 'on (job, instance) redrabbit_collector_success{collector="%s"} == 1'
 
-
-def held(metric: str, collector: str) -> str:
+def held(metric: str, collector: str = "") -> str:
     """The metric, or its last value while its collector does not come through: missing data resolves nothing.
 
-    A line or defect that a working collector no longer knows is gone at once.
+    collector: "" for a metric of the worker, which is missing when the worker is not scraped. What a collector that works no longer
+    knows, a line or a defect, is gone at once.
     """
-    return f"({metric} or (last_over_time({metric}[{HOLD}]) unless {_COLLECTED % collector}))"
+    works = f'redrabbit_collector_success{{collector="{collector}"}}' if collector else "up"
+    return f"({metric} or (last_over_time({metric}[{HOLD}]) unless on (job, instance) {works} == 1))"
+
+
+def firing(name: str, by: str) -> str:
+    """The alert itself, in expressions that decide whether it stands."""
+    return f'ALERTS{{alertname="{name}", by="{by}", alertstate="firing"}}'
 
 
 def threshold(kind: str, severity: str = "") -> str:

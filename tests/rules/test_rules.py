@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from exporters.rules import RECORDING, write
+from exporters.serving import collectors
+from service.thresholds import WatchedThresholds
+from tests.exporters.snapshot import SNAPSHOT
 from tests.servers import program
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +60,20 @@ def test_every_series_of_a_rule_is_exported() -> None:
     recorded = {rule.record for rule in RECORDING}
     again = {name for text in expressions for name in re.findall(r"[a-z_]+:redrabbit_[a-z_0-9:]+", text)}
     assert again and again <= recorded
+
+
+def test_what_a_rule_holds_it_holds_by_the_collector_that_exports_it(tmp_path: Path) -> None:
+    """Held by another, a page would end while its own figures are missing, or stand while they are there."""
+    thresholds = tmp_path / "thresholds.yaml"
+    thresholds.write_text("lines: {a: {recall: {page: 0.75}}}\n")
+    exported = {
+        name: {family.name for family in collect(SNAPSHOT)}
+        for name, collect in collectors(WatchedThresholds(thresholds))
+    }
+    text = "".join(file.read_text() for file in RULES.glob("*.yml"))
+    held = re.findall(r"last_over_time\((redrabbit_[a-z_]+)[^)]*\) unless on \(job, instance\) (\S+)", text)
+    by = {(metric, name) for metric, works in held for name in re.findall(r'collector="([a-z]+)"', works)}
+    assert len(by) > 10 and [(metric, name) for metric, name in sorted(by) if metric not in exported[name]] == []
 
 
 def test_amtool_accepts_the_routes() -> None:
