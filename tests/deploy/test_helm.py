@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -119,7 +120,11 @@ def test_a_service_called_redrabbit_confuses_no_setting(render: Render) -> None:
 def test_line_and_thresholds_arrive_as_they_are(render: Render) -> None:
     """The files of one machine, not written again; another line.yaml restarts the pod."""
     manifests = render(OWN)
-    data = _only(manifests, "ConfigMap")["data"]
+    (data,) = [
+        manifest["data"]
+        for manifest in manifests
+        if manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] == "press-1"
+    ]
     assert {name: yaml.safe_load(text) for name, text in data.items()} == {
         "line.yaml": yaml.safe_load(OWN["line"]),
         "thresholds.yaml": yaml.safe_load(OWN["thresholds"]),
@@ -127,6 +132,24 @@ def test_line_and_thresholds_arrive_as_they_are(render: Render) -> None:
     other = render(OWN | {"line": OWN["line"] + "threads: 2\n"})
     templates = [_only(found, "StatefulSet")["spec"]["template"]["metadata"] for found in (manifests, other)]
     assert templates[0]["annotations"] != templates[1]["annotations"]
+
+
+def test_grafana_gets_the_dashboards_of_one_machine(render: Render) -> None:
+    """As its sidecar looks for them, unread by Helm, each small enough for a config map; a second line of the same Prometheus leaves
+    them and the rules to the first."""
+    found = {
+        name: text
+        for manifest in render(OWN)
+        if manifest["metadata"]["labels"].get("grafana_dashboard") == "1"
+        for name, text in manifest["data"].items()
+    }
+    files = {f"redrabbit-{file.name}": file for file in (DEPLOY / "grafana/dashboards").glob("*.json")}
+    assert {name: json.loads(text) for name, text in found.items()} == {
+        name: json.loads(file.read_text()) for name, file in files.items()
+    }
+    assert len(found) == 3 and max(map(len, found.values())) < 900_000
+    second = render(OWN | {"monitoring": {"shared": False}})
+    assert sorted(manifest["kind"] for manifest in second) == ["ConfigMap", "Service", "ServiceMonitor", "StatefulSet"]
 
 
 def test_the_rules_are_those_of_one_machine(render: Render) -> None:
