@@ -36,7 +36,7 @@ def program(name: str) -> str:
     """The path of a server's program; the test fails, and says how to get it, where it is missing."""
     found = shutil.which(name)
     if found is None:
-        pytest.fail(f"{name} is missing: apt-get install --no-install-recommends prometheus prometheus-alertmanager")
+        pytest.fail(f"{name} is missing: `make debian` installs it, or says how")
     return found
 
 
