@@ -161,8 +161,9 @@ class Worker:
         """Takes frames of one camera. A live one loses frames when the line is full; others wait."""
         for frame in camera.frames(self._stopping):
             seen = _Seen(frame, camera, time.monotonic())
-            self._line.meter.camera_frame(camera.name, frame.captured_at)
+            # It ends with counting triggers: hardly a scrape falls between them and the frames.
             self._sights[camera.name].arrived(frame)
+            self._line.meter.camera_frame(camera.name, frame.captured_at)
             if not camera.live:
                 self._put(self._frames, seen)
                 continue
