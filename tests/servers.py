@@ -140,7 +140,7 @@ def alertmanager_config(receiver: Receiver) -> dict[str, Any]:
     """The deployed configuration, quick, and with the receiver in the pager's place."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/alertmanager/alertmanager.yml").read_text())
     for route in _routes(config["route"]):
-        route |= {"group_wait": "0s", "group_interval": "1s"}
+        route |= {"group_wait": "1s", "group_interval": "1s"}
     for one in config["receivers"]:
         for webhook in one.get("webhook_configs", ()):
             webhook["url"] = f"http://{receiver.address}/{one['name']}"

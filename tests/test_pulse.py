@@ -71,6 +71,7 @@ class Stalling(Brightness):
         self._judging, self._recording, self._full = judging, recording, full
         self.reached, self.go = Event(), Event()
         self.beat, self.draw_policy, self.set_draw_policy = ledger.beat, ledger.draw_policy, ledger.set_draw_policy
+        self.camera_references, self.keep_camera_reference = ledger.camera_references, ledger.keep_camera_reference
 
     def _stall(self, here: bool) -> None:
         if here:

@@ -72,6 +72,10 @@ class Night:
             )
         ]
 
+    def ended(self, name: str) -> list[Post]:
+        """Notifications to the pager that all is over, this alert included: a call that two rules made ends with the later one."""
+        return [post for post in self.pages(name, "resolved") if json.loads(post.body)["status"] == "resolved"]
+
     def pid(self, name: str) -> int:
         """Of worker, station or exporter."""
         wanted = f"{name}\0--config\0{self.folder}/line.yaml\0".encode()

@@ -44,13 +44,13 @@ def test_the_story_of_a_night(tmp_path: Path) -> None:
 
         line.labelling.clear()
         until(lambda: line.stack.receiver.named("DefectRecallUnknown"), "that nobody labels", patience=180)
-        assert line.firing(PAGE) and not line.pages(PAGE, "resolved")
+        assert line.firing(PAGE) and not line.ended(PAGE)
 
         line.labelling.set()
         assert line.redrabbit("models", "rollback", "--by", "eva").returncode == 0
-        until(lambda: not line.firing(PAGE), "the page to clear", patience=240)
-        until(lambda: line.pages(PAGE, "resolved"), "word of that")
+        until(lambda: line.ended(PAGE), "the page to clear", patience=240)
         until(lambda: not line.firing("DefectRecallUnknown"), "the labels to be back", patience=120)
+        assert len(line.ended(PAGE)) == 1 and not line.firing(PAGE)
         assert len({json.loads(post.body)["groupKey"] for post in line.pages(PAGE)}) == 1
 
         told = len(line.stack.receiver.posts)
@@ -82,7 +82,7 @@ def test_whoever_is_called_about_cameras_and_processes_is_told_which_and_what_to
             until(lambda: line.pages("ExporterDown"), "the exporter", patience=120)
         instance = line.addresses["exporter"]
         _tells(line.stack.receiver.named("ExporterDown"), {"instance": instance}, "recall is not watched")
-        until(lambda: line.pages("ExporterDown", "resolved"), "its return", patience=120)
+        until(lambda: line.ended("ExporterDown"), "its return", patience=120)
         assert "Watchdog" in line.stack.receiver.names() and not line.pages(PAGE)
 
 
