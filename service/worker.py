@@ -191,14 +191,15 @@ class Worker:
                     break
                 batch.append(seen)
             inspection = self._line.judges.active
-            fitting = [(seen, pool.submit(self._fit, inspection, seen.frame)) for seen in batch]
+            fitting = [(seen, pool.submit(self._fit, inspection, seen)) for seen in batch]
             self._put(self._decoding, (inspection, fitting))
         self._put(self._decoding, None)
 
-    def _fit(self, inspection: Inspection, frame: Frame) -> Fitted:
+    def _fit(self, inspection: Inspection, seen: _Seen) -> Fitted:
         before = time.monotonic()
-        image = decode(frame.content) if isinstance(frame.content, bytes) else frame.content
-        self._sights[frame.camera].seen(image)
+        content = seen.frame.content
+        image = decode(content) if isinstance(content, bytes) else content
+        self._sights[seen.camera.name].seen(image)
         fitted = inspection.detector.fit(image)
         self._line.meter.observe("decode", time.monotonic() - before)
         return fitted
