@@ -27,7 +27,7 @@ FRESH: Final = 1.0
 CLOSE: Final = {"Connection": "close"}
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # without any a browser says of our own forms that they come from nowhere
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),
 )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from playwright.sync_api import BrowserContext
+
 from service.records import Outcome, ShadowVerdict
+from service.station.access import new_secret
 from tests.line import LINE, MODEL
 from tests.servers import program
 from tests.station.conftest import Station
@@ -90,3 +94,16 @@ def test_review_asks_for_a_name_first(station: Station, tmp_path: Path) -> None:
     """A label without a name is worth nothing."""
     page = _shown(f"{station.base}/review", tmp_path / "profile")
     assert "Your name stands beside your labels" in page
+
+
+def test_somebody_signs_in_with_a_browser(start: Callable[..., Station], person: Callable[..., BrowserContext]) -> None:
+    """The form is sent as a browser sends it, with the origin that our own headers let it tell; a wrong token is said to be one."""
+    station = start(open_on_loopback=False)
+    page = person(base_url=station.base).new_page()
+    page.goto("/")
+    assert page.url.endswith("/sign-in")
+    for secret, path in ((new_secret(), "/sign-in"), (station.token("eva", "engineer"), "/")):
+        page.locator("input[name=token]").fill(secret)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**{path}")
+        assert ("not known" in page.inner_text("main")) == (path == "/sign-in")
