@@ -62,6 +62,7 @@ pictures: install-test
 	chromium --headless --no-sandbox --disable-background-networking --hide-scrollbars --window-size=1000,1420 --screenshot=docs/gate.png build/gate.html
 	$(BIN)/redrabbit plan --prevalence 0.005 --parts-per-day 50000 --picture docs/plan.png
 	$(BIN)/python -m docs.panels
+	$(BIN)/python -m docs.screens
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -21,8 +21,8 @@ from service.quality.challenge import Challenges
 from service.quality.draw import draw_check, learned_guesses, learned_shares, surged, weights
 from service.quality.expected import Scores
 from service.quality.paired import Paired
-from service.quality.truth import SOURCES, needs_second_look, opinions, settled
-from service.quality.windows import NO_CLOSED_BUCKET, in_window, quality
+from service.quality.truth import SOURCES, opinions, settled
+from service.quality.windows import NO_CLOSED_BUCKET, Contents, Settling, contents, in_window, quality
 from service.records import (
     ALL,
     Acknowledgement,
@@ -74,7 +74,7 @@ class LineBook:
         self._lag = [0] * len(LAG_BOUNDS)
         self._lag_total = 0.0
         self._last: dict[str, float] = {}
-        self._waiting: dict[str, tuple[Source, float]] = {}
+        self._waiting: dict[str, tuple[Source, float, int]] = {}
         self._reported: set[str] = set()
         self._agreement = Agreement()
         self._challenges = Challenges(self.good)
@@ -125,7 +125,7 @@ class LineBook:
             bucket.add_part(verdict, budget)
             self._scores.add(number, self._probabilities(verdict.scores), verdict.flagged)
             if verdict.outcome is not Outcome.PASS:
-                self._waiting[verdict.part_id] = (SOURCES[verdict.outcome], verdict.captured_at)
+                self._waiting[verdict.part_id] = (SOURCES[verdict.outcome], verdict.captured_at, row.ordinal)
         if bucket.full(self._rule.bucket.parts):
             self._filled_at.append(row.recorded_at)
 
@@ -195,14 +195,13 @@ class LineBook:
         if challenge:
             return
         self._waiting.pop(verdict.part_id, None)
-        second_look = self._rule.labels.second_look
-        if needs_second_look(labels, verdict.outcome, self.good, second_look):
+        before, after = self._settled(verdict, labels[:-1]), self._settled(verdict, labels)
+        if after is None:
             self.second_looks[verdict.part_id] = None
         else:
             self.second_looks.pop(verdict.part_id, None)
         self._agreement.count(opinions(labels[:-1]), -1)
         self._agreement.count(opinions(labels))
-        before, after = self._settled(verdict, labels[:-1]), self._settled(verdict, labels)
         if before == after:
             return
         self._pair(verdict, shadows, before, -1)
@@ -283,11 +282,8 @@ class LineBook:
 
     def _closes_at(self) -> float:
         """Buckets close in order, once full and once their labels have had time to arrive; inf: not known yet."""
-        number = self._filed.closed
-        if number >= len(self._filled_at):
-            return inf
-        labelled = self._filed.buckets[number].last_captured_at + self._rule.bucket.closes_after
-        return max(labelled, self._filled_at[number], *self._filed.closed_at[-1:])
+        due = self._due_at(self._filed.closed)
+        return inf if due is None else max([due, *self._filed.closed_at[-1:]])
 
     def _passage_at(self) -> float:
         passages = self._challenges.passages
@@ -305,7 +301,7 @@ class LineBook:
         closed, still_open = filed.buckets[: filed.closed], filed.buckets[filed.closed :]
         official = self._quality(closed, as_of)
         pages = self._paging.pages()
-        pending = Counter(source for source, _ in self._waiting.values())
+        pending = Counter(source for source, _, _ in self._waiting.values())
         pending[Source.REVIEW] += 0
         pending[Source.AUDIT] += 0
         recent = self._newest_closed()
@@ -321,7 +317,7 @@ class LineBook:
             last_captured_at=self._last.get("captured"),
             last_recorded_at=self._last.get("recorded"),
             last_label_at=self._last.get("labelled"),
-            oldest_pending_at=min((at for _, at in self._waiting.values()), default=None),
+            oldest_pending_at=min((at for _, at, _ in self._waiting.values()), default=None),
             closed_buckets=len(closed),
             open_parts=sum(bucket.parts for bucket in still_open),
             defects=self.rows,
@@ -336,6 +332,7 @@ class LineBook:
             draw_check=draw_check(recent.passed, recent.drawn),
             challenges=self._challenges.state(self._reconfigured_at, self._last.get("captured")),
             agreement=self._agreement.state(self.good),
+            due=self._due(),
             expected=expected,
             drift=drift,
             comparisons=tuple(pair.compare(row, self.good) for pair in pairs for row in self.rows),
@@ -432,6 +429,42 @@ class LineBook:
         return tuple(
             quality(total, self.line, defect, self.good, "overall", self._threshold(defect)) for defect in self.rows
         )
+
+    def contents(self, window: str, as_of: float) -> Contents | None:
+        """What the figures of the window of this name are made of, None where the line has no such window."""
+        span = next((one for one in self._rule.windows if one.name == window), None)
+        if span is None:
+            return None
+        first = in_window(self._filed.buckets[: self._filed.closed], span, as_of, self._judging)
+        return contents(self._filed, first)
+
+    @property
+    def settling(self) -> Settling:
+        return Settling(self.good, self._rule.labels.second_look)
+
+    def closes_at(self, ordinal: int) -> float | None:
+        """When the bucket of this part closed, or will close at the earliest; None while that is not known."""
+        filed, number = self._filed, self._filed.holding(ordinal)
+        if number < filed.closed:
+            return filed.closed_at[number]
+        return self._due_at(number)
+
+    def _due_at(self, number: int) -> float | None:
+        """When a bucket closes that is full and not closed yet: until then its labels are wanted."""
+        if number >= len(self._filled_at):
+            return None
+        labelled = self._filed.buckets[number].last_captured_at + self._rule.bucket.closes_after
+        return max(labelled, self._filled_at[number])
+
+    def _due(self) -> tuple[float, int] | None:
+        filed = self._filed
+        start = filed.start(filed.closed)
+        waiting = sorted(ordinal for _, _, ordinal in self._waiting.values() if ordinal >= start)
+        number = filed.holding(waiting[0]) if waiting else filed.closed
+        at = self._due_at(number)
+        if not waiting or at is None:
+            return None
+        return at, bisect_left(waiting, filed.buckets[number].end)
 
     def between(self, first: int, after: int) -> tuple[WindowQuality, ...]:
         """Every row over the buckets that hold parts from ordinal `first` up to before `after`, by what is known now."""

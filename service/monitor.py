@@ -13,6 +13,7 @@ from threading import Lock
 
 from service.book import LineBook
 from service.ports import Clock, LedgerReader
+from service.quality.windows import Contents, Settling
 from service.records import (
     Acknowledgement,
     ChallengeReport,
@@ -38,6 +39,7 @@ class Monitor:
         self._thresholds = thresholds
         self._clock = clock
         self._lock = Lock()
+        self._as_of = 0.0
         self._models: dict[str, ModelInForce] = {}
         self._forget()
 
@@ -66,6 +68,7 @@ class Monitor:
                     models=tuple(model for model in models if model.line == name),
                     heartbeats=tuple(beat for beat in heartbeats if beat.line == name),
                 )
+            self._as_of = now
             return Snapshot(as_of=now, lines=lines, unknown_part_labels=len(self._waiting))
 
     def overall(self, line: str) -> tuple[WindowQuality, ...]:
@@ -77,6 +80,21 @@ class Monitor:
         """Every row of the line over the buckets of its parts from ordinal `first` up to before `after`."""
         with self._lock:
             return self._book(line).between(first, after)
+
+    def contents(self, line: str, window: str) -> Contents | None:
+        """What the figures of a window are made of, as the last snapshot found it; None: there is no such line or window."""
+        with self._lock:
+            return self._books[line].contents(window, self._as_of) if line in self._books else None
+
+    def settling(self, line: str) -> Settling | None:
+        """How the line settles what a part is."""
+        with self._lock:
+            return self._books[line].settling if line in self._books else None
+
+    def closes_at(self, line: str, ordinal: int) -> float | None:
+        """When the bucket of a part closed or will close, None while that is not known."""
+        with self._lock:
+            return self._books[line].closes_at(ordinal) if line in self._books else None
 
     def second_looks(self, line: str) -> list[str]:
         """Parts of the line that somebody has labelled and another inspector must see."""

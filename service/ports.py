@@ -16,20 +16,28 @@ from service.records import (
     CameraReference,
     ChallengePart,
     ChallengeReport,
+    Deed,
     DrawPolicy,
     Frame,
     Heartbeat,
     Image,
     Label,
+    Lease,
     Look,
     ModelAnswer,
     ModelInForce,
     ModelOrder,
+    Outcome,
+    Person,
+    RecordedDeed,
     RecordedLabel,
     RecordedOrder,
     RecordedShadow,
     RecordedVerdict,
     ShadowVerdict,
+    Study,
+    StudyAnswer,
+    StudyPart,
     Verdict,
 )
 
@@ -218,6 +226,54 @@ class LabelLedger(Protocol):
         ...
 
 
+class PeopleLedger(Protocol):
+    """Who may sign in, who has, and what was done. Durable when a call returns."""
+
+    def person(self, name: str) -> Person | None:
+        """As last said of this name; None for nobody, or somebody disabled."""
+        ...
+
+    def begin_session(self, name: str, hash: str) -> None:
+        """hash: SHA-256 hex of the session's secret. Of a person as he is now: any change of him ends it."""
+        ...
+
+    def session(self, hash: str, idle: float) -> Person | None:
+        """Whose session it is, seen now; None when there is none, it was ended, or was not seen for so many seconds."""
+        ...
+
+    def end_session(self, hash: str) -> None: ...
+
+    def note(self, deed: Deed) -> None: ...
+
+    def deeds(self, before: int | None, limit: int, who: str = "") -> Sequence[RecordedDeed]:
+        """The newest first, of a smaller sequence than `before`. who: of this name only."""
+        ...
+
+
+class LeaseLedger(Protocol):
+    """Who has which part before him. Durable when a call returns: an answer that comes late still finds what it is about."""
+
+    def take(self, lease: Lease) -> bool:
+        """False, and nothing is written, where somebody else holds the part now."""
+        ...
+
+    def leases(self, lines: Sequence[str]) -> Sequence[Lease]:
+        """Those that have neither run out nor been answered with a label."""
+        ...
+
+    def lease(self, id: str) -> Lease | None:
+        """Run out or not."""
+        ...
+
+    def extend(self, ids: Sequence[str], inspector: str, until: float) -> None:
+        """Of this inspector; `until` in the past gives them back."""
+        ...
+
+    def show(self, id: str) -> None:
+        """The inspector is being shown what the model said."""
+        ...
+
+
 class ChallengeLedger(Protocol):
     """What people say beside labels. Durable when a call returns."""
 
@@ -232,6 +288,62 @@ class ChallengeLedger(Protocol):
     def acknowledge(self, line: str, defect: str, by: str, note: str) -> Acknowledgement:
         """Takes on the pages of a row (ALL: of the line) that stand now."""
         ...
+
+
+class StudyReader(Protocol):
+    """Studies of the inspectors, and what they answered. None of it is a label."""
+
+    def studies(self) -> Sequence[Study]:
+        """All that there ever were, oldest first."""
+        ...
+
+    def study_parts(self, study: str) -> Sequence[StudyPart]: ...
+
+    def study_answers(self, study: str, inspector: str | None = None) -> Sequence[StudyAnswer]:
+        """In the order in which they came; of one inspector, or of all."""
+        ...
+
+
+class StudyLedger(StudyReader, Protocol):
+    """Durable when a call returns."""
+
+    def add_study(self, study: Study, parts: Sequence[StudyPart]) -> Study:
+        """Both or none. Raises InvalidInput for a name that was ever given."""
+        ...
+
+    def answer_study(self, answer: StudyAnswer) -> None:
+        """The same again, and an older answer that says what the newest says, add no row."""
+        ...
+
+    def close_study(self, name: str, by: str) -> None:
+        """For good; again is no change. Raises InvalidInput for an unknown name."""
+        ...
+
+    def labels_given(self, after: int) -> tuple[int, Mapping[str, int]]:
+        """How many labels of a larger sequence each inspector gave, and the newest sequence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which parts of a line somebody looks for; what is "" or None is not asked for.
+
+    prefix: how the part id begins. since, until: captured from then on, and before then. label: a word that any inspector
+    has said of the part.
+    """
+
+    line: str
+    prefix: str = ""
+    since: float | None = None
+    until: float | None = None
+    lot: str = ""
+    camera: str = ""
+    outcome: Outcome | None = None
+    label: str = ""
+
+
+Place = tuple[float, int]
+"""Where a part lies in time: (captured_at, sequence)."""
 
 
 class LedgerReader(Protocol):
@@ -276,11 +388,11 @@ class LedgerReader(Protocol):
     def acknowledgements_after(self, sequence: int) -> Sequence[tuple[int, Acknowledgement]]: ...
 
     def at_risk(self, line: str, ordinal: int, after: int, limit: int) -> Sequence[RecordedVerdict]:
-        """Passed parts of the line from this ordinal on, oldest first, of a larger sequence than `after`."""
+        """Passed parts of the line from this ordinal on, challenge parts left out, oldest first, of a larger sequence than `after`."""
         ...
 
     def lots_at_risk(self, line: str, ordinal: int) -> Sequence[tuple[str, int]]:
-        """(lot, passed parts) of the line from this ordinal on, in order of their first part."""
+        """(lot, passed parts) of the line from this ordinal on, challenge parts left out, in order of their first part."""
         ...
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:

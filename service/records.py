@@ -425,6 +425,51 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """A part that an inspector has before him, or a sample that looks like one (sample: its key). id: random, all that a browser learns.
+
+    until: then it is somebody else's. seen: he has been shown what the model said of it.
+    """
+
+    id: str
+    line: str
+    part_id: str
+    sample: str
+    inspector: str
+    until: float
+    seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who signs in. lines: () is every line. password: a hash that says its own parameters. A change is a new row."""
+
+    name: str
+    role: str
+    lines: tuple[str, ...]
+    password: str
+    disabled: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Who did what, from where, on what. who: "" where nobody knows. source: an address, or "command line"."""
+
+    who: str
+    source: str
+    what: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDeed:
+    sequence: int
+    recorded_at: float
+    deed: Deed
+
+
+@dataclass(frozen=True, slots=True)
 class ChallengePart:
     """A part that is known beforehand and sent through on purpose: a red rabbit when `expected` is a defect.
 
@@ -477,11 +522,24 @@ class InspectorAgreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Kappa:
+    """Agreement beyond chance, with 95 % limits, over so many parts. point is None where chance alone would agree."""
+
+    point: float | None
+    lower: float
+    upper: float
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgreementState:
-    """How far inspectors agree on parts that two or more have labelled. kappa: {(one, other): (Cohen's kappa, parts)}."""
+    """How far inspectors agree on parts that two or more have labelled. kappa: {(one, other): (Cohen's kappa, parts)}; kappas:
+    the same with limits; overall: of all of them (Fleiss), None before the first such part."""
 
     inspectors: tuple[InspectorAgreement, ...] = ()
     kappa: Mapping[tuple[str, str], tuple[float | None, int]] = field(default_factory=dict)
+    kappas: Mapping[tuple[str, str], Kappa] = field(default_factory=dict)
+    overall: Kappa | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -551,7 +609,8 @@ class LineSnapshot:
     the number of labels that changed one since. pages: all, oldest first. at_risk: {defect: passed parts that a standing page
     touches}. draw_check: probability of draw counts this far from their probabilities. expected: {defect: recall expected
     from the scores alone}. drift: population stability index of the scores. terms: the newest of them, the model in force last.
-    comparisons: of every two models that judged the same parts, the newest pair last.
+    comparisons: of every two models that judged the same parts, the newest pair last. due: when the next full bucket closes that
+    waits for labels, and for how many.
     """
 
     line: str
@@ -582,6 +641,7 @@ class LineSnapshot:
     drift: float | None
     terms: tuple[Term, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    due: tuple[float, int] | None = None
     models: tuple[ModelInForce, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()
 
@@ -593,3 +653,67 @@ class Snapshot:
     as_of: float
     lines: Mapping[str, LineSnapshot] = field(default_factory=dict)
     unknown_part_labels: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A part that is shown to an inspector to learn about him, not about the line. key: of this one showing."""
+
+    key: str
+    part_id: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Inspectors label parts of known truth, several times each and blind. seed: of the orders in which the parts come.
+
+    share: of what an inspector gets while it runs. A standing one (hidden known samples) has no inspectors, () is everybody,
+    and no trials, 0: it goes round for ever. created_at and closed_at are given by the ledger.
+    """
+
+    name: str
+    line: str
+    good: str
+    trials: int
+    inspectors: tuple[str, ...]
+    share: float
+    seed: str
+    by: str
+    created_at: float = 0.0
+    closed_at: float | None = None
+
+    @property
+    def standing(self) -> bool:
+        return self.trials == 0
+
+
+class Kind(StrEnum):
+    """Why a part is in a study. Borderline: the model's score is near the decision threshold, whatever the part is."""
+
+    DEFECT = "defect"
+    GOOD = "good"
+    BORDERLINE = "borderline"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPart:
+    """A part of a study. reference: the class that it is. known_by: the inspectors who said so, () where somebody else did."""
+
+    part_id: str
+    reference: str
+    kind: Kind
+    known_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StudyAnswer:
+    """What an inspector said to one showing; trial counts from 1. A correction is a later answer to the same key."""
+
+    key: str
+    study: str
+    part_id: str
+    inspector: str
+    trial: int
+    label: str
+    answered_at: float

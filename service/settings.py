@@ -65,10 +65,13 @@ class Batch(_Section):
 
 
 class Station(_Section):
-    """open_on_loopback: everybody on this machine may do everything. For trying out only."""
+    """open_on_loopback: everybody on this machine may do everything. For trying out only. tls_certificate, tls_key: PEM files, both or
+    neither; the certificate with those between it and its root."""
 
     listen: Address = "127.0.0.1:8080"
     open_on_loopback: bool = False
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
 
 
 class Metrics(_Section):
@@ -131,6 +134,8 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     update: dict[str, Any] = {
         key: folder / getattr(settings, key) for key in ("model", "models", "thresholds", "audit_key")
     }
+    files = {key: folder / file for key in ("tls_certificate", "tls_key") if (file := getattr(settings.station, key))}
+    update["station"] = settings.station.model_copy(update=files)
     ledger = settings.ledger
     if ledger.startswith("sqlite:///") and not ledger.startswith("sqlite:////"):
         ledger = f"sqlite:///{quote(str(folder / ledger.removeprefix('sqlite:///')))}"

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gate": {*STATISTICS, "thresholds", "images", "faults", "model", "gate"},
     "ledger": {*PORTS, "ledger"},
     "releases": {*PORTS, "releases"},
-    "station": {*MONITOR, "station"},
+    "station": {*MONITOR, "images", "station"},
     "backtest": {*MONITOR, "backtest"},
     "demo": {*MONITOR, "demo", "images", "faults", "inspection", "drawing"},
 }

@@ -24,9 +24,11 @@ from service.cli import (
     inspect,
     ledger,
     model_orders,
+    people,
     plan,
     rules,
     running,
+    study,
     training,
 )
 from service.errors import InvalidInput, LedgerUnavailable
@@ -65,7 +67,9 @@ for _module in (
     running,
     demo,
     ledger,
+    people,
     challenge,
+    study,
     plan,
     training,
     inspect,

@@ -231,6 +231,7 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
     from service.ledger.store import open_ledger
     from service.station.app import create_app
     from service.station.deps import Deps
+    from service.station.samples import Studies
 
     thresholds = WatchedThresholds(settings.thresholds)
     registry = CollectorRegistry()
@@ -243,6 +244,8 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
             Deps(
                 ledger=ledger,
                 labels=labels,
+                people=ledger,
+                leases=ledger,
                 challenges=ledger,
                 images=FolderImages(settings.images.folder, settings.images.ring),
                 monitor=watcher,
@@ -251,6 +254,7 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
                 metrics=lambda: generate_latest(registry),
                 clock=time.time,
                 meter=StationMetrics(registry),
+                samples=Studies(ledger, time.time),
                 open_on_loopback=settings.station.open_on_loopback,
             )
         )
@@ -340,6 +344,10 @@ def checked(settings: Settings) -> Iterator[str]:
     for url in settings.releases:
         open_release(url).close()
         yield f"release     {redacted(urlsplit(url))}"
+    from service.station.serving import tls_files
+
+    if tls := tls_files(settings.station.tls_certificate, settings.station.tls_key):
+        yield f"tls         {tls[0]}"
     try:
         yield f"ledger      {settings.ledger}, version {schema_version(settings.ledger)}"
     except NotYet:

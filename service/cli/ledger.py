@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from service.cli import building
+from service.cli.people import noted
 from service.cli.running import DEFAULT, Config
 from service.errors import InvalidInput
 from service.thresholds import seconds
@@ -51,6 +52,7 @@ def import_labels(
     with closing(open_ledger(settings.ledger, time.time)) as ledger:
         desk = Desk(ledger, ledger, time.time, Unmetered())
         done = import_labels(file, desk, Caller(inspector, "admin"))
+        noted(ledger, "imported labels", file.name)
     for line, reason in done.refused:
         typer.echo(f"{file}, line {line}: {reason}", err=True)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(done.counts.items()))
@@ -104,6 +106,7 @@ def add_token(
     secret = new_secret()
     with closing(open_ledger(settings.ledger, time.time)) as ledger:
         ledger.add_token(name, role, hash_secret(secret), line or (), expires_at)
+        noted(ledger, "made a token", f"{name}, {role}")
     typer.echo(secret)
 
 
@@ -126,4 +129,5 @@ def revoke_token(name: Annotated[str, typer.Argument(help="Whose token ends now.
 
     with closing(open_ledger(building.settings(config).ledger, time.time)) as ledger:
         ledger.revoke_token(name)
+        noted(ledger, "revoked a token", name)
     typer.echo(f"{name}: revoked")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import building
+from service.cli.people import noted
 from service.cli.running import DEFAULT, Config
 from service.errors import InvalidInput, LedgerUnavailable
 from service.orders import ways_back
@@ -175,6 +176,7 @@ def _order(settings: Settings, order: ModelOrder, wait: float) -> None:
     until = time.monotonic() + wait
     with _ledger(settings) as ledger:
         recorded = ledger.order_model(order)
+        noted(ledger, "ordered a model", f"{order.line}, {order.role.value}, {order.name}, by {order.by}")
         while recorded.open and time.monotonic() < until:
             time.sleep(ASK_EVERY)
             with suppress(LedgerUnavailable):  # the order stands, whatever can be read of it

@@ -56,11 +56,12 @@ def worker(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
 
 def station(config: Config = DEFAULT) -> None:
     """Serve the review pages and the HTTP API; take labels in."""
-    from service.station.serving import serve
+    from service.station.serving import serve, tls_files
 
     settings, pulse = building.settings(config), building.pulse()
+    tls = tls_files(settings.station.tls_certificate, settings.station.tls_key)
     with building.station_app(settings) as app, building.until_signalled(pulse.stopping) as stopping:
-        serve(app, settings.station.listen, stopping, pulse.beat)
+        serve(app, settings.station.listen, stopping, pulse.beat, tls)
 
 
 def exporter(config: Config = DEFAULT) -> None:

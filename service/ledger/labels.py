@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 
 from service.errors import InvalidInput
 from service.ledger.base import Base, rows_of
-from service.ledger.schema import Token, columns, labels, parts, tokens, values
+from service.ledger.schema import Token, columns, labels, parts, people, tokens, values
 from service.ports import LabelReceipt
 from service.records import Label
 
@@ -84,6 +84,8 @@ class Tokens(Base):
             taken = select(tokens.c.name).where((tokens.c.name == name) | (tokens.c.hash == hash))
             if connection.execute(taken).first():
                 raise InvalidInput(f"token {name}: there is one of that name, or of that secret; choose another")
+            if connection.execute(select(people.c.name).where(people.c.name == name)).first():
+                raise InvalidInput(f"token {name}: a user has this name, and labels bear it; choose another")
             connection.execute(insert(tokens), values(token))
         return token
 

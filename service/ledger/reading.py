@@ -39,7 +39,7 @@ from service.records import (
 T = TypeVar("T")
 
 # Written once: to put a statement together costs several times what SQLite takes to answer it.
-_PARTS = select(parts.c.sequence, parts.c.ordinal, parts.c.recorded_at, *columns(parts, Verdict))
+PARTS = select(parts.c.sequence, parts.c.ordinal, parts.c.recorded_at, *columns(parts, Verdict))
 _KNOWN = select(parts.c.part_id, parts.c.captured_at)
 _LABELS = select(labels.c.sequence, labels.c.recorded_at, labels.c.client, *columns(labels, Label)).order_by(
     labels.c.sequence
@@ -73,14 +73,14 @@ _REGISTERED = (
     .correlate(parts)
     .scalar_subquery()
 )
-_CHALLENGE = or_(
+CHALLENGE = or_(
     exists().where(challenge_reports.c.part_id == parts.c.part_id),
     exists().where(challenge_parts.c.sequence == _REGISTERED, challenge_parts.c.retired.is_(False)),
 )
 """A pass of a challenge part: nobody needs to label it."""
 
 
-def _part(row: AnyRow) -> RecordedVerdict:
+def part_of(row: AnyRow) -> RecordedVerdict:
     sequence, ordinal, recorded_at, *fields = row
     return RecordedVerdict(sequence, ordinal, recorded_at, Verdict(*fields))
 
@@ -94,7 +94,7 @@ class Reading(Base):
     """Fulfils ports.LedgerReader."""
 
     def parts_after(self, sequence: int, limit: int) -> Sequence[RecordedVerdict]:
-        return self._parts(_PARTS.where(parts.c.sequence > sequence).order_by(parts.c.sequence).limit(limit))
+        return self._parts(PARTS.where(parts.c.sequence > sequence).order_by(parts.c.sequence).limit(limit))
 
     def labels_after(self, sequence: int, limit: int) -> Sequence[RecordedLabel]:
         with self._reader.begin() as connection:
@@ -102,7 +102,7 @@ class Reading(Base):
 
     def parts(self, part_ids: Iterable[str]) -> Mapping[str, RecordedVerdict]:
         with self._reader.begin() as connection:
-            found = [_part(row) for row in rows_of(connection, _PARTS, parts.c.part_id, part_ids)]
+            found = [part_of(row) for row in rows_of(connection, PARTS, parts.c.part_id, part_ids)]
         return {part.verdict.part_id: part for part in found}
 
     def labels(self, part_ids: Iterable[str]) -> Mapping[str, Sequence[RecordedLabel]]:
@@ -120,7 +120,7 @@ class Reading(Base):
 
     def search(self, line: str, limit: int, before: int | None = None) -> Sequence[RecordedVerdict]:
         """The line's newest parts, newest first. before: the ordinal of the last one of the page before this."""
-        query = _PARTS.where(parts.c.line == line).order_by(parts.c.ordinal.desc()).limit(limit)
+        query = PARTS.where(parts.c.line == line).order_by(parts.c.ordinal.desc()).limit(limit)
         return self._parts(query if before is None else query.where(parts.c.ordinal < before))
 
     def unlabelled(self, line: str, limit: int, after: int = 0) -> Sequence[RecordedVerdict]:
@@ -130,7 +130,7 @@ class Reading(Base):
         Steps over labelled ones from `after` on: a caller who asks often moves `after` up behind what is settled.
         """
         labelled = exists().where(labels.c.part_id == parts.c.part_id)
-        query = _PARTS.where(parts.c.line == line, NOT_PASSED, parts.c.sequence > after, ~labelled, ~_CHALLENGE)
+        query = PARTS.where(parts.c.line == line, NOT_PASSED, parts.c.sequence > after, ~labelled, ~CHALLENGE)
         return self._parts(query.order_by(parts.c.sequence).limit(limit))
 
     def model_history(self, line: str) -> Sequence[ModelInForce]:
@@ -156,20 +156,21 @@ class Reading(Base):
             return [(at, record(*fields)) for at, *fields in connection.execute(query.order_by(table.c.sequence))]
 
     def at_risk(self, line: str, ordinal: int, after: int, limit: int) -> Sequence[RecordedVerdict]:
-        """Passed parts of the line from this ordinal on, oldest first, of a larger sequence than `after`."""
-        query = _PARTS.where(
+        """Passed parts of the line from this ordinal on, challenge parts left out, oldest first, of a larger sequence than `after`."""
+        query = PARTS.where(
             parts.c.line == line,
             parts.c.ordinal >= ordinal,
             parts.c.sequence > after,
             parts.c.outcome != Outcome.REJECT,
+            ~CHALLENGE,
         )
         return self._parts(query.order_by(parts.c.ordinal).limit(limit))
 
     def lots_at_risk(self, line: str, ordinal: int) -> Sequence[tuple[str, int]]:
-        """(lot, passed parts) of the line from this ordinal on, in order of their first part."""
+        """(lot, passed parts) of the line from this ordinal on, challenge parts left out, in order of their first part."""
         query = (
             select(parts.c.lot, func.count())
-            .where(parts.c.line == line, parts.c.ordinal >= ordinal, parts.c.outcome != Outcome.REJECT)
+            .where(parts.c.line == line, parts.c.ordinal >= ordinal, parts.c.outcome != Outcome.REJECT, ~CHALLENGE)
             .group_by(parts.c.lot)
             .order_by(func.min(parts.c.ordinal))
         )
@@ -199,4 +200,4 @@ class Reading(Base):
 
     def _parts(self, query: Select[Any]) -> Sequence[RecordedVerdict]:
         with self._reader.begin() as connection:
-            return [_part(row) for row in connection.execute(query)]
+            return [part_of(row) for row in connection.execute(query)]

@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from service.records import Outcome, Role, Taken
+from service.records import Kind, Outcome, Role, Taken
 
 metadata = MetaData()
 
@@ -89,6 +89,17 @@ NOT_PASSED = text("outcome != 'pass'")
 """Written as the index below has it: with a bound value SQLite could not tell that the index serves the query."""
 Index("parts_by_time", parts.c.line, parts.c.captured_at)
 Index("parts_to_label", parts.c.line, parts.c.sequence, sqlite_where=NOT_PASSED, postgresql_where=NOT_PASSED)
+IN_LOT = text("lot != ''")
+Index("parts_by_camera", parts.c.line, parts.c.camera, parts.c.captured_at)
+Index("parts_by_lot", parts.c.line, parts.c.lot, parts.c.captured_at, sqlite_where=IN_LOT, postgresql_where=IN_LOT)
+Index(
+    "parts_by_outcome",
+    parts.c.line,
+    parts.c.outcome,
+    parts.c.captured_at,
+    sqlite_where=NOT_PASSED,
+    postgresql_where=NOT_PASSED,
+)
 
 labels = Table(
     "labels",
@@ -102,6 +113,7 @@ labels = Table(
     Column("client", String, nullable=False),
     sqlite_autoincrement=True,
 )
+Index("labels_by_word", labels.c.label, labels.c.part_id)
 
 models = Table(
     "models",
@@ -230,6 +242,110 @@ camera_references = Table(
     Column("sharpness", Double, nullable=False),
     Column("brightness", Double, nullable=False),
     Column("overexposed", Double, nullable=False),
+    Column("by", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+people = Table(
+    "people",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("name", String, nullable=False, index=True),
+    Column("role", String, nullable=False),
+    Column("lines", Tuple, nullable=False),
+    Column("password", String, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("by", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("name", String, nullable=False, unique=True),
+    Column("line", String, nullable=False),
+    Column("good", String, nullable=False),
+    Column("trials", Integer, nullable=False),
+    Column("inspectors", Tuple, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("seed", String, nullable=False),
+    Column("by", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("line", String, nullable=False),
+    Column("part_id", String, nullable=False),
+    Column("sample", String, nullable=False),
+    Column("inspector", String, nullable=False),
+    Column("until", Double, nullable=False, index=True),
+    Column("seen", Boolean, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("person", BigInteger, nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
+deeds = Table(
+    "deeds",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("who", String, nullable=False, index=True),
+    Column("source", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("about", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+study_parts = Table(
+    "study_parts",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("study", String, nullable=False),
+    Column("part_id", String, nullable=False),
+    Column("reference", String, nullable=False),
+    Column("kind", Word(Kind), nullable=False),
+    Column("known_by", Tuple, nullable=False),
+    UniqueConstraint("study", "part_id"),
+    sqlite_autoincrement=True,
+)
+
+study_answers = Table(
+    "study_answers",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("key", String, nullable=False),
+    Column("study", String, nullable=False),
+    Column("part_id", String, nullable=False),
+    Column("inspector", String, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("label", String, nullable=False),
+    Column("answered_at", Double, nullable=False),
+    UniqueConstraint("key", "label", "answered_at"),
+    sqlite_autoincrement=True,
+)
+Index("study_answers_of", study_answers.c.study, study_answers.c.inspector)
+
+study_ends = Table(
+    "study_ends",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("study", String, nullable=False, unique=True),
     Column("by", String, nullable=False),
     sqlite_autoincrement=True,
 )

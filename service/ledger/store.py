@@ -12,11 +12,15 @@ from service.errors import InvalidInput, LedgerUnavailable
 from service.ledger.cameras import Cameras
 from service.ledger.challenges import Challenges
 from service.ledger.labels import Labels, Tokens
+from service.ledger.leases import Leases
 from service.ledger.migrating import upgrade, version, versions
 from service.ledger.orders import Orders
 from service.ledger.parts import Parts
+from service.ledger.people import People
 from service.ledger.reading import Reading
+from service.ledger.searching import Searching
 from service.ledger.sqlite import NotYet, open_file
+from service.ledger.studies import Studies
 from service.ports import Clock
 
 BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file}
@@ -24,8 +28,8 @@ BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file}
 LedgerUnavailable for what is not our bug."""
 
 
-class SqlLedger(Parts, Labels, Tokens, Challenges, Orders, Cameras, Reading):
-    """Fulfils ports.PartLedger, LabelLedger, ChallengeLedger, ModelLedger, CameraLedger and LedgerReader. Any thread may call it; `close` when done."""
+class SqlLedger(Parts, Labels, Tokens, People, Challenges, Orders, Cameras, Leases, Studies, Reading, Searching):
+    """Fulfils ports.PartLedger, LabelLedger, PeopleLedger, ChallengeLedger, ModelLedger, CameraLedger, LeaseLedger, StudyLedger and LedgerReader. Any thread may call it; `close` when done."""
 
 
 def open_ledger(url: str, clock: Clock, *, read_only: bool = False) -> SqlLedger:

@@ -131,7 +131,7 @@ class Bucket:
         found: Counter[float] = Counter()
         for (actual, band, weight), n in self.audits.items():
             if n and _is(actual, defect, good):
-                found[weight * self._unreturned(band)] += n
+                found[weight * self.scale(band)] += n
         return dict(found)
 
     def named_right(self, defect: str, good: str) -> int:
@@ -152,14 +152,12 @@ class Bucket:
 
     def audited_good(self, good: str) -> tuple[int, float]:
         """Audited parts that are good: their number, and the number of passed parts they stand for."""
-        rows = [
-            (n, weight * self._unreturned(band)) for (actual, band, weight), n in self.audits.items() if actual == good
-        ]
+        rows = [(n, weight * self.scale(band)) for (actual, band, weight), n in self.audits.items() if actual == good]
         return sum(n for n, _ in rows), sum(n * weight for n, weight in rows)
 
     def largest_scaled_weight(self) -> float:
         """w_M, scaled as the misses are."""
-        return self.largest_weight * max([1.0, *(self._unreturned(band) for band, _ in self.drawn)])
+        return self.largest_weight * max([1.0, *(self.scale(band) for band, _ in self.drawn)])
 
     def unreturned(self) -> dict[int, int]:
         """{weight: audited parts that nobody has settled}: in the worst case each of them is a miss."""
@@ -170,7 +168,8 @@ class Bucket:
             missing[weight] -= n
         return {weight: n for weight, n in missing.items() if n > 0}
 
-    def _unreturned(self, band: int) -> float:
+    def scale(self, band: int) -> float:
+        """Drawn / settled of a band: how many audits each one that came back stands for."""
         settled = sum(n for (_, b, _), n in self.audits.items() if b == band)
         return sum(n for (b, _), n in self.drawn.items() if b == band) / settled if settled else 1.0
 

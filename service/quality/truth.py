@@ -38,8 +38,3 @@ def settled(labels: Sequence[RecordedLabel], outcome: Outcome, good: str, second
         return good
     kinds = Counter(defects)
     return max(reversed(defects), key=lambda kind: kinds[kind])
-
-
-def needs_second_look(labels: Sequence[RecordedLabel], outcome: Outcome, good: str, second_look: bool) -> bool:
-    """Whether somebody has seen the part and another inspector must."""
-    return bool(opinions(labels)) and settled(labels, outcome, good, second_look) is None

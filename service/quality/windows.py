@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from service.quality.buckets import Bucket
+from service.quality.buckets import Bucket, Filed, merged
 from service.quality.recall import POINT_NEEDS_MISSES, estimate, proportion, state
-from service.records import Estimate, State, WindowQuality
+from service.quality.truth import settled
+from service.records import Estimate, Outcome, RecordedLabel, RecordedVerdict, State, Verdict, WindowQuality
 
 NO_CLOSED_BUCKET = "no closed bucket in the window yet: labels have not had time to arrive"
 
@@ -43,6 +44,53 @@ def in_window(closed: Sequence[Bucket], window: Span, as_of: float, model: str, 
             break
         first -= 1
     return first
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How a line settles what a part is. good: the class that is no defect; second_look: of audited defects."""
+
+    good: str
+    second_look: bool
+
+    def actual(self, verdict: Verdict, labels: Sequence[RecordedLabel]) -> str | None:
+        """What the part is taken for, None while that is open."""
+        return settled(labels, verdict.outcome, self.good, self.second_look)
+
+    def undecided(self, verdict: Verdict, labels: Sequence[RecordedLabel]) -> bool:
+        """Whether somebody has labelled the part and another inspector must see it."""
+        return bool(labels) and self.actual(verdict, labels) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Which parts the figures of a window are made of, and how: what is counted over them gives the same figures.
+
+    spans: ordinals, from the first up to before the second, of the buckets that count, oldest first. scale: {band: drawn /
+    settled}, as in `Bucket.misses`.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    scale: Mapping[int, float]
+
+    def holds(self, part: RecordedVerdict) -> bool:
+        return any(first <= part.ordinal < after for first, after in self.spans)
+
+    def weight(self, verdict: Verdict) -> float:
+        """How many parts of the window it stands for. One that nobody drew enters no estimate: 0."""
+        if verdict.band is None:
+            return 1.0
+        return verdict.weight * self.scale.get(verdict.band, 1.0) if verdict.outcome is Outcome.AUDIT else 0.0
+
+
+def contents(filed: Filed, first: int) -> Contents:
+    """Of a window that begins with bucket number `first` and goes on to the newest closed one."""
+    usable = [number for number in range(first, filed.closed) if filed.buckets[number].usable]
+    total = merged(filed.buckets[number] for number in usable)
+    return Contents(
+        spans=tuple((filed.start(number), filed.buckets[number].end) for number in usable),
+        scale={band: total.scale(band) for band, _ in total.drawn},
+    )
 
 
 def quality(

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do. Tokens are random secrets; the ledger holds their hash only."""
+"""Who is asking, and what they may do. Tokens and sessions are random secrets; the ledger holds their hash only."""
 
 from __future__ import annotations
 
@@ -11,16 +11,30 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
+from service.records import Deed
 from service.station.deps import Deps
 
 RANK: Final = {"inspector": 1, "engineer": 2, "admin": 3}
-COOKIE: Final = "redrabbit_token"
+COOKIE: Final = "redrabbit"
+SECURE_COOKIE: Final = "__Host-redrabbit"
+"""Over https: no other host, no plain http and no path of it can set this one."""
 PREFIX: Final = "rr_"
+SESSION_PREFIX: Final = "rs_"
+IDLE: Final = 12 * 3600.0
+"""Seconds after which a session that nobody uses ends."""
 
 
-def new_secret() -> str:
+HERE: Final = "this machine"
+"""How somebody is called who needs no name, as he sits at it."""
+
+
+def new_secret(prefix: str = PREFIX) -> str:
     """256 random bits behind a prefix by which a leaked one is recognised."""
-    return PREFIX + secrets.token_urlsafe(32)
+    return prefix + secrets.token_urlsafe(32)
+
+
+def cookie_name(request: Request) -> str:
+    return SECURE_COOKIE if request.url.scheme == "https" else COOKIE
 
 
 def hash_secret(secret: str) -> str:
@@ -50,16 +64,24 @@ def caller(request: Request) -> Caller:
     deps: Deps = request.app.state.deps
     refuse_other_sites(request)
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer":
-        secret = request.cookies.get(COOKIE, "")
+    if kind.lower() == "bearer":
+        return _known(deps, secret.strip())
+    secret = request.cookies.get(cookie_name(request), "")
     if secret:
-        token = deps.ledger.token(hash_secret(secret.strip()))
-        if token is None:
-            raise HTTPException(401, "this token is not known, revoked or expired", {"WWW-Authenticate": "Bearer"})
-        return Caller(token.name, token.role, token.lines)
+        return _known(deps, secret)
     if deps.open_on_loopback and _from_here(request):
         return Caller("", "admin")
     raise HTTPException(401, "expected a bearer token; `redrabbit token add` makes one", {"WWW-Authenticate": "Bearer"})
+
+
+def _known(deps: Deps, secret: str) -> Caller:
+    hashed = hash_secret(secret)
+    found = deps.people.session(hashed, IDLE) if secret.startswith(SESSION_PREFIX) else deps.ledger.token(hashed)
+    if found is None:
+        raise HTTPException(
+            401, "this token or session is not known, revoked or expired", {"WWW-Authenticate": "Bearer"}
+        )
+    return Caller(found.name, found.role, found.lines)
 
 
 def allowed(least: str) -> object:
@@ -112,7 +134,25 @@ def _from_here(request: Request) -> bool:
 
 
 def refuse_other_sites(request: Request) -> None:
-    """Raises HTTPException 403: a browser may be made to ask, but says from which page."""
-    origin = request.headers.get("origin")
-    if origin and request.method not in ("GET", "HEAD") and _netloc(origin) != request.headers.get("host"):
+    """Raises HTTPException 403 for a change that another site's page makes a browser ask for. Every browser says from where it asks; who
+    says nothing is none, and then brings no cookie either."""
+    if request.method in ("GET", "HEAD"):
+        return
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    if origin is not None:
+        ours = _netloc(origin) == request.headers.get("host")
+    else:
+        ours = site in ("same-origin", "none") or (site is None and not request.cookies)
+    if not ours:
         raise HTTPException(403, "a page of another site may not do this")
+
+
+def where_from(request: Request) -> str:
+    """The address that asks, for the trail; behind a proxy the proxy's."""
+    return request.client.host if request.client else ""
+
+
+def note(request: Request, who: Caller, what: str, about: str = "") -> None:
+    """Into the trail."""
+    deps: Deps = request.app.state.deps
+    deps.people.note(Deed(who.name or HERE, where_from(request), what, about))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
 
 from service.records import RecordedVerdict
 from service.station import views
 from service.station.access import Caller, allowed, scraper
 from service.station.deps import Deps
-from service.station.desk import INSPECTOR, PART_ID, Claim, Desk
-from service.station.queue import Queue
+from service.station.desk import PART_ID, Claim, Desk
 
 MOST_LABELS = 10_000
 KINDS = {
@@ -76,7 +75,7 @@ def part(request: Request, who: Engineer, part_id: str) -> dict[str, Any]:
     return views.part(row, deps.ledger.labels([part_id]).get(part_id, ()))
 
 
-def _picture(deps: Deps, row: RecordedVerdict) -> bytes:
+def picture_of(deps: Deps, row: RecordedVerdict) -> bytes:
     content = deps.images.load(row.verdict.image)
     if content is None:
         raise HTTPException(404, "this picture is no longer kept")
@@ -87,7 +86,12 @@ def _picture(deps: Deps, row: RecordedVerdict) -> bytes:
 def image(request: Request, who: Inspector, part_id: str) -> Response:
     """The picture as the camera gave it."""
     deps = _deps(request)
-    content = _picture(deps, _part(deps, part_id, who))
+    content = picture_of(deps, _part(deps, part_id, who))
+    return as_picture(content)
+
+
+def as_picture(content: bytes) -> Response:
+    """With the type that it begins like."""
     kind = next((kind for start, kind in KINDS.items() if content.startswith(start)), None)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         kind = "image/webp"
@@ -99,34 +103,10 @@ def heatmap(request: Request, who: Engineer, part_id: str) -> Response:
     """Where the model that judged the part looked, laid over the picture. Not for inspectors, whom it would bias."""
     deps = _deps(request)
     part = _part(deps, part_id, who)
-    found = deps.heatmap(_picture(deps, part), part.verdict.model)
+    found = deps.heatmap(picture_of(deps, part), part.verdict.model)
     if found is None:
         raise HTTPException(404, "the model of this part has no heatmap, or is not in the models folder")
     return Response(found, media_type="image/png")
-
-
-@router.get("/v1/queue", tags=["labels"])
-def queue(request: Request, who: Inspector, inspector: str = "", line: Annotated[str, Query()] = "") -> dict[str, Any]:
-    """The next part for this inspector, leased for five minutes: nothing of verdict, score or why it is here."""
-    name = who.name if who.own_name_only or not inspector else inspector
-    if not INSPECTOR.fullmatch(name):
-        raise HTTPException(422, "inspector: expected a name of up to 63 letters, digits, spaces and . @ -")
-    models, *_ = _deps(request).ledger.line_state()
-    mine = {model.line: model for model in models if model.role == "active" and who.may_see(model.line)}
-    if line and line not in mine:
-        raise HTTPException(404, "there is no such line")
-    waiting: Queue = request.app.state.queue
-    lease, due = waiting.next([line] if line else sorted(mine), name)
-    if lease is None:
-        return {"part_id": None, "due": due}
-    return {
-        "part_id": lease.part_id,
-        "line": lease.line,
-        "image": f"/v1/parts/{lease.part_id}/image",
-        "classes": list(mine[lease.line].classes),
-        "leased_until": lease.until,
-        "due": due,
-    }
 
 
 @router.get("/v1/quality", tags=["quality"])
@@ -134,7 +114,7 @@ def quality(request: Request, who: Inspector) -> dict[str, Any]:
     """Every estimate over closed buckets, provisional ones beside, and the evidence."""
     snapshot = request.app.state.snapshots()
     lines = [line for line in snapshot.lines.values() if who.may_see(line.line)]
-    return views.quality(snapshot, lines)
+    return views.quality(snapshot, lines, blind=who.own_name_only)
 
 
 @router.get("/healthz", tags=["health"])

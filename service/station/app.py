@@ -16,10 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import LedgerUnavailable
 from service.records import Snapshot
-from service.station import api, challenge, oncall, pages, runbook
+from service.station import api, challenge, oncall, pages, parts, review, runbook, sessions, studies, window
 from service.station.deps import Deps, Watcher
 from service.station.desk import Desk
 from service.station.queue import Queue
+from service.station.refusals import add_refusals, answer
 
 MAX_BODY: Final = 8 * 1024 * 1024
 PATIENCE: Final = 20.0
@@ -40,21 +41,28 @@ def create_app(deps: Deps, patience: float = PATIENCE) -> FastAPI:
     app = FastAPI(title="redrabbit station", docs_url=None, redoc_url=None)
     app.state.deps = deps
     app.state.desk = Desk(deps.ledger, deps.labels, deps.clock, deps.meter)
+    app.state.tries = sessions.Tries()
     app.state.snapshots = _Snapshots(deps.monitor)
-    app.state.queue = Queue(deps.ledger, deps.monitor, deps.clock, app.state.snapshots)
+    app.state.queue = Queue(deps.ledger, deps.leases, deps.samples, deps.monitor, deps.clock, app.state.snapshots)
     app.include_router(api.router)
     app.include_router(challenge.router)
     app.include_router(oncall.router)
     app.include_router(pages.router)
+    app.include_router(review.router)
+    app.include_router(sessions.router)
+    app.include_router(parts.router)
+    app.include_router(window.router)
     app.include_router(runbook.router)
+    app.include_router(studies.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
 
     @app.exception_handler(LedgerUnavailable)
     def unavailable(request: Request, error: LedgerUnavailable) -> Response:
         log.error("ledger unavailable", path=request.url.path, why=str(error))
         deps.meter.ledger_unavailable()
-        return JSONResponse({"detail": "the ledger is not available just now"}, 503, {"Retry-After": "2"})
+        return answer(request, 503, "the ledger is not available just now", {"Retry-After": "2"})
 
+    add_refusals(app)
     app.add_middleware(_Fence, deps=deps, patience=patience)
     return app
 
@@ -118,7 +126,7 @@ class _Fence:
         except Exception:
             log.exception("request failed", path=scope["path"])
             if not status:
-                answer = JSONResponse({"detail": "internal error; the station's log says more"}, 500)
-                await answer(scope, receive, with_headers)
+                failed = JSONResponse({"detail": "internal error; the station's log says more"}, 500)
+                await failed(scope, receive, with_headers)
         route = getattr(scope.get("route"), "path", "unmatched")
         self._meter.request(route, status, time.monotonic() - started)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.errors import InvalidInput
 from service.records import ChallengePart, ModelInForce
-from service.station.access import RANK, Caller, allowed
+from service.station.access import HERE, RANK, Caller, allowed, note
 from service.station.deps import Deps
 from service.thresholds import seconds
 
@@ -84,7 +84,7 @@ def challenge(request: Request, who: Inspector, body: Registration | Report) -> 
     A part whose id is `name`, or `name~` and anything, is a pass of it without a report.
     """
     deps: Deps = request.app.state.deps
-    by = who.name or "this machine"
+    by = who.name or HERE
     try:
         if isinstance(body, Registration):
             if RANK.get(who.role, 0) < RANK["engineer"]:
@@ -92,10 +92,12 @@ def challenge(request: Request, who: Inspector, body: Registration | Report) -> 
             _must_be_his(who, body.line)
             models, *_ = deps.ledger.line_state()
             part = deps.challenges.register_challenge(challenge_part(body, models, by))
+            note(request, who, "registered a challenge part", f"{part.line}, {part.name}")
             return {"status": "registered", "line": part.line, "name": part.name, "expected": part.expected}
         row = deps.ledger.parts([body.part_id]).get(body.part_id)
         _must_be_his(who, row.verdict.line if row else "")
         report = deps.challenges.report_challenge(body.part_id, body.name, by)
+        note(request, who, "reported a challenge part", f"{report.line}, {report.name}, {report.part_id}")
         return {"status": "reported", "line": report.line, "name": report.name, "part_id": report.part_id}
     except InvalidInput as error:
         raise HTTPException(422, str(error)) from error

@@ -64,6 +64,26 @@ def _rows(text: TextIO, source: str) -> Iterator[tuple[int, Claim]]:
             yield reader.line_num + 1, Claim(*(values.get(name) for name in COLUMNS))
 
 
+def references(file: Path) -> dict[str, str]:
+    """{part_id: what it is} of a table with the columns part_id and label. Raises InvalidInput."""
+    found: dict[str, str] = {}
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            for line, claim in _rows(text, str(file)):
+                part_id, label = str(claim.part_id or ""), str(claim.label or "")
+                if not part_id or not label:
+                    raise InvalidInput(f"{file}: line {line}: expected a part_id and a label")
+                if found.setdefault(part_id, label) != label:
+                    raise InvalidInput(
+                        f"{file}: line {line}: part {part_id} is {label} here and {found[part_id]} above"
+                    )
+    except OSError as error:
+        raise InvalidInput(f"{file}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{file}: no UTF-8 text in CSV: {error}") from error
+    return found
+
+
 def export_labels(ledger: LedgerReader, out: TextIO) -> int:
     """Every label of the ledger by order of arrival; returns how many. What a spreadsheet would run gets a quote before it."""
     writer = csv.writer(out)

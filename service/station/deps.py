@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from service.ports import ChallengeLedger, Clock, ImageStore, LabelLedger, LedgerReader
-from service.records import RecordedVerdict, Snapshot
+from service.ports import (
+    ChallengeLedger,
+    Clock,
+    ImageStore,
+    LabelLedger,
+    LeaseLedger,
+    LedgerReader,
+    PeopleLedger,
+    Place,
+    StudyReader,
+    Wanted,
+)
+from service.quality.windows import Contents, Settling
+from service.records import RecordedVerdict, Sample, Snapshot
 from service.station.meter import StationMeter
 
 
@@ -24,10 +36,16 @@ class Token(Protocol):
     def lines(self) -> tuple[str, ...]: ...
 
 
-class StationLedger(LedgerReader, Protocol):
+class StationLedger(LedgerReader, StudyReader, Protocol):
     """What the station reads beyond what everybody reads."""
 
     def unlabelled(self, line: str, limit: int, after: int = 0) -> Sequence[RecordedVerdict]: ...
+
+    def find(self, wanted: Wanted, limit: int, before: Place | None = None) -> Sequence[RecordedVerdict]: ...
+
+    def beside(self, part: RecordedVerdict, camera: str = "") -> tuple[str | None, str | None]: ...
+
+    def labelled(self, line: str, first: int, after: int) -> Sequence[RecordedVerdict]: ...
 
     def token(self, hash: str) -> Token | None: ...
 
@@ -39,6 +57,34 @@ class Watcher(Protocol):
 
     def second_looks(self, line: str) -> list[str]: ...
 
+    def contents(self, line: str, window: str) -> Contents | None: ...
+
+    def settling(self, line: str) -> Settling | None: ...
+
+    def closes_at(self, line: str, ordinal: int) -> float | None: ...
+
+
+class Samples(Protocol):
+    """Parts that are shown to learn about inspectors. Their answers are no labels."""
+
+    def offer(self, lines: Sequence[str], inspector: str) -> Sample | None:
+        """The next one for him, None for an ordinary part."""
+        ...
+
+    def answered(self, sample: Sample, inspector: str, label: str, at: float) -> None:
+        """Durable when it returns; the same again is no change, another answer corrects it."""
+        ...
+
+
+class NoSamples:
+    """Fulfils Samples: nobody is being looked at."""
+
+    def offer(self, lines: Sequence[str], inspector: str) -> Sample | None:
+        return None
+
+    def answered(self, sample: Sample, inspector: str, label: str, at: float) -> None:
+        raise AssertionError(f"sample {sample.key} was never offered")
+
 
 @dataclass(frozen=True, slots=True)
 class Deps:
@@ -49,6 +95,8 @@ class Deps:
 
     ledger: StationLedger
     labels: LabelLedger
+    people: PeopleLedger
+    leases: LeaseLedger
     challenges: ChallengeLedger
     images: ImageStore
     monitor: Watcher
@@ -57,4 +105,5 @@ class Deps:
     metrics: Callable[[], bytes]
     clock: Clock
     meter: StationMeter
+    samples: Samples = field(default_factory=NoSamples)
     open_on_loopback: bool = False

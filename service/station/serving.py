@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 from threading import Event, Thread
 
 import uvicorn
@@ -15,10 +17,16 @@ from service.errors import InvalidInput
 from service.station.deps import Deps
 
 
-def serve(app: FastAPI, address: str, stopping: Event, alive: Callable[[], None] = lambda: None) -> None:
+def serve(
+    app: FastAPI,
+    address: str,
+    stopping: Event,
+    alive: Callable[[], None] = lambda: None,
+    tls: tuple[Path, Path] | None = None,
+) -> None:
     """address: HOST:PORT. Blocks until `stopping` is set, then lets answers that are on their way end. Raises InvalidInput.
 
-    alive: called every second or two while it serves, from where requests are answered.
+    alive: called every second or two while it serves, from where requests are answered. tls: certificate and key, PEM.
     """
     deps: Deps = app.state.deps
 
@@ -40,6 +48,8 @@ def serve(app: FastAPI, address: str, stopping: Event, alive: Callable[[], None]
             callback_notify=come_round,
             timeout_notify=1,
             h11_max_incomplete_event_size=16_384,
+            ssl_certfile=tls[0] if tls else None,
+            ssl_keyfile=tls[1] if tls else None,
         )
         server = uvicorn.Server(config)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, name="station")
@@ -48,6 +58,31 @@ def serve(app: FastAPI, address: str, stopping: Event, alive: Callable[[], None]
             pass
         server.should_exit = True
         thread.join()
+
+
+def tls_files(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    """Both, read and found to belong together; None where neither is given. Raises InvalidInput."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise InvalidInput("station: expected tls_certificate and tls_key, both or neither")
+    for name, file in (("tls_certificate", certificate), ("tls_key", key)):
+        try:
+            file.read_bytes()
+        except OSError as error:
+            raise InvalidInput(f"station.{name}: {file} cannot be read: {error.strerror}") from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidInput(
+            f"station.tls_certificate, tls_key: expected a PEM certificate and its own key without a password: {certificate}, {key}"
+        ) from error
+    return certificate, key
+
+
+def _no_password() -> str:
+    """Nobody is there to be asked."""
+    return ""
 
 
 def _bound(address: str, open_to_all: bool) -> socket.socket:

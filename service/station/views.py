@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from service.quality.paired import in_words
@@ -24,17 +26,18 @@ from service.records import (
 )
 
 
-def quality(snapshot: Snapshot, lines: Sequence[LineSnapshot]) -> dict[str, Any]:
-    """GET /v1/quality."""
-    return {"as_of": snapshot.as_of, "lines": [_line(line) for line in lines]}
+def quality(snapshot: Snapshot, lines: Sequence[LineSnapshot], blind: bool = False) -> dict[str, Any]:
+    """GET /v1/quality. blind: for an inspector, who must not learn how many of the parts that are due are rejects."""
+    return {"as_of": snapshot.as_of, "lines": [_line(line, blind) for line in lines]}
 
 
-def _line(line: LineSnapshot) -> dict[str, Any]:
+def _line(line: LineSnapshot, blind: bool) -> dict[str, Any]:
+    pending = {source.value: count for source, count in line.pending.items()}
     return {
         "line": line.line,
         "closed_buckets": line.closed_buckets,
         "open_parts": line.open_parts,
-        "pending": {source.value: count for source, count in line.pending.items()},
+        "pending": {"all": sum(pending.values())} if blind else pending,
         "quality": [_row(row) for row in line.quality],
         "provisional": [_row(row) for row in line.provisional],
         "first_reported": [_row(row) for row in line.first_reported],
@@ -179,22 +182,44 @@ def part(row: RecordedVerdict, labels: Sequence[RecordedLabel]) -> dict[str, Any
     }
 
 
-def advice(lines: Sequence[LineSnapshot], second_looks: Mapping[str, int]) -> str:
-    """One sentence on what to do next, the most urgent first. second_looks: parts of each line that another inspector must see."""
+def advice(
+    lines: Sequence[LineSnapshot],
+    second_looks: Mapping[str, int],
+    due: Mapping[str, tuple[float, int]] = MappingProxyType({}),
+) -> str:
+    """One sentence on what to do next, the most urgent first. second_looks: parts of each line that another inspector must see.
+
+    due: when the next bucket of each line closes that waits for labels, and for how many. An inspector reads this too: it says
+    parts, and not which of them are audits.
+    """
     if not lines:
         return "No part has been inspected yet: start the worker."
     for urgent in (_page, _below, _overdue):
         for line in lines:
             if sentence := urgent(line):
                 return sentence
+    if due:
+        name = min(due, key=lambda name: due[name])
+        at, count = due[name]
+        return f"Label {_parts(count)} of line {name} before {hour(at)}: then their bucket closes."
     most = max(lines, key=lambda line: sum(line.pending.values()))
-    if due := sum(most.pending.values()):
-        return f"Label {due} parts of line {most.line}: each one narrows the limits."
+    if waiting := sum(most.pending.values()):
+        return f"Label {_parts(waiting)} of line {most.line}: each one narrows the limits."
     for name, count in second_looks.items():
         if count:
-            return f"Line {name}: {count} parts need a second look by another inspector."
+            return f"Line {name}: {_parts(count)} to be looked at again by another inspector."
     unknown = any(row.state is State.UNKNOWN for line in lines for row in line.quality if row.defect == ALL)
     return "Nothing is due." + (" Limits appear when the first buckets have closed." if unknown else "")
+
+
+def _parts(count: int) -> str:
+    return "1 part" if count == 1 else f"{count} parts"
+
+
+def hour(at: float) -> str:
+    """A moment in words, with its date: a bucket may close tomorrow."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return f"{moment:%H:%M} UTC on {moment.day} {moment:%b}"
 
 
 def _page(line: LineSnapshot) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from tests.bench import backtest, label_cost, labels, latency, memory, scrape, swap, throughput
+from tests.bench import backtest, label_cost, labels, latency, memory, review, scrape, swap, throughput
 from tests.bench.table import Row, render
 
 BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
@@ -20,6 +20,7 @@ BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
     "swap": swap.measure,
     "label_cost": label_cost.measure,
     "backtest": backtest.measure,
+    "review": review.measure,
 }
 
 

@@ -50,7 +50,7 @@ def _record(home: Path, count: int) -> Sequence[str]:
 
 
 @contextmanager
-def _station(home: Path) -> Iterator[int]:
+def station(home: Path) -> Iterator[int]:
     """`redrabbit station` as a process of its own, ready; its port."""
     port = free_port()
     (home / "line.yaml").write_text(_yaml(port))
@@ -121,7 +121,7 @@ def measure() -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         home = Path(folder)
         part_ids = iter(_record(home, ROUNDS * sum(requests * size for _, requests, size in LOADS.values())))
-        with _station(home) as port:
+        with station(home) as port:
             for what, (clients, requests, size) in LOADS.items():
                 rounds = []
                 for _ in range(ROUNDS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -56,14 +56,14 @@ def worker(
     judging: OnnxDetector | Judges,
     camera: Playlist,
     meter: Meter,
-    folder: Path | None = None,
+    home: Path | None = None,
     releases: Sequence[Release] = (),
 ) -> Iterator[tuple[Worker, SqlLedger]]:
-    """Everything as `redrabbit worker` has it, but the camera."""
+    """Everything as `redrabbit worker` has it, but the camera. home: where ledger and pictures lie; None: in a folder for this once."""
     judges = judging if isinstance(judging, Judges) else Judges(Inspection(judging, KEY))
     with (
-        TemporaryDirectory(dir=folder) as home,
-        closing(open_ledger(f"sqlite:///{home}/ledger.db", time.time)) as ledger,
+        nullcontext(str(home)) if home else TemporaryDirectory() as where,
+        closing(open_ledger(f"sqlite:///{where}/ledger.db", time.time)) as ledger,
     ):
         line = Line(
             name="a",
@@ -72,7 +72,7 @@ def worker(
             policies=DrawPolicies("a", ledger, lambda: THRESHOLDS, time.time, judges.active.info),
             thresholds=lambda: THRESHOLDS,
             ledger=ledger,
-            images=FolderImages(Path(home) / "images", 10**9),
+            images=FolderImages(Path(where) / "images", 10**9),
             releases=releases,
             meter=meter,
             clock=time.time,

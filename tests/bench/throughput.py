@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from statistics import median
 
 import cv2
@@ -30,10 +31,10 @@ def bare(model: OnnxDetector, contents: Sequence[bytes]) -> float:
     return len(contents) / (time.perf_counter() - started)
 
 
-def ours(model: OnnxDetector, contents: Sequence[bytes]) -> float:
-    """Parts a second from camera to released record."""
-    camera = Paced([(f"p{number}", content) for number, content in enumerate(contents)])
-    with worker(model, camera, Counts()) as (line, _):
+def ours(model: OnnxDetector, contents: Sequence[bytes], home: Path | None = None, prefix: str = "p") -> float:
+    """Parts a second from camera to released record, of ids that begin so."""
+    camera = Paced([(f"{prefix}{number}", content) for number, content in enumerate(contents)])
+    with worker(model, camera, Counts(), home) as (line, _):
         started = time.perf_counter()
         line.run()
         seconds = time.perf_counter() - started

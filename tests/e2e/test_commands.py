@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,23 +17,8 @@ from service.cli import app
 from service.demo.replay import SimulatedClock
 from service.ledger.store import open_ledger
 from service.records import Outcome, Verdict
+from tests.e2e.conftest import Run
 from tests.line import LINE, MODEL
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a command over a line.yaml whose ledger does not exist yet."""
-    (tmp_path / "thresholds.yaml").write_text("defaults: {}\n")
-    config = tmp_path / "line.yaml"
-    config.write_text(f"line: a\nmodel: m.onnx\ncameras: {{left: 'folder://{tmp_path}'}}\n")
-
-    def command(*words: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "service.cli", *words, "--config", str(config)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
-
-    return command
 
 
 def _paths(group: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

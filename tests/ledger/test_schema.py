@@ -16,11 +16,17 @@ from service.ledger.store import SqlLedger, migrate, open_ledger, schema_version
 from service.records import (
     CameraReference,
     ChallengePart,
+    Deed,
     DrawPolicy,
+    Kind,
     ModelAnswer,
     ModelOrder,
+    Person,
     Role,
     ShadowVerdict,
+    Study,
+    StudyAnswer,
+    StudyPart,
     Taken,
 )
 from tests.ledger.conftest import Opener
@@ -42,6 +48,12 @@ from tests.line import MODEL
         "model_answers",
         "shadow_verdicts",
         "camera_references",
+        "people",
+        "deeds",
+        "studies",
+        "study_parts",
+        "study_answers",
+        "study_ends",
     ],
 )
 @pytest.mark.parametrize("statement", ["UPDATE {} SET recorded_at = 0", "DELETE FROM {}"])
@@ -58,6 +70,11 @@ def test_rows_of_record_stay(ledger: SqlLedger, database: Engine, table: str, st
     ledger.answer_order(ModelAnswer(order.sequence, "a", "w", Taken.TAKEN))
     ledger.record_shadow([ShadowVerdict("p", "a", "d" * 64, (1.0, 0.0), 0.1, "good", False)])
     ledger.keep_camera_reference(CameraReference("a", "left", "d" * 64, 100, 0.1, 0.5, 0.0, ""))
+    ledger.put_person(Person("eva", "engineer", (), "h", disabled=False, by=""))
+    ledger.note(Deed("eva", "127.0.0.1", "signed in"))
+    ledger.add_study(Study("s", "a", "good", 1, ("eva",), 0.5, "seed", "eva"), [StudyPart("p", "good", Kind.GOOD)])
+    ledger.answer_study(StudyAnswer("k", "s", "p", "eva", 1, "good", 600.0))
+    ledger.close_study("s", "eva")
     with pytest.raises(DBAPIError, match=f"{table} only grows"), database.begin() as connection:
         connection.execute(text(statement.format(table)))
     with database.begin() as connection:

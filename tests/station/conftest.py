@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from service.demo.replay import SimulatedClock
 from service.ledger.groups import GroupCommit
@@ -23,6 +24,7 @@ from service.station.access import hash_secret, new_secret
 from service.station.app import create_app
 from service.station.deps import Deps
 from service.station.meter import Unmetered
+from service.station.samples import Studies
 from service.station.serving import serve
 from service.thresholds import parse
 from tests.line import LINE, MODEL, picture
@@ -40,6 +42,7 @@ class Station:
     ledger: SqlLedger
     images: FolderImages
     clock: SimulatedClock
+    app: FastAPI = field(default_factory=FastAPI)
 
     def client(self, secret: str | None = None, **headers: str) -> httpx.Client:
         given = headers | ({"Authorization": f"Bearer {secret}"} if secret else {})
@@ -89,8 +92,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Station]]:
             deps = Deps(
                 ledger=ledger,
                 labels=opened.enter_context(closing(GroupCommit(ledger))),
+                people=ledger,
+                leases=ledger,
                 challenges=ledger,
                 images=images,
+                samples=Studies(ledger, clock),
                 monitor=Monitor(ledger, lambda: THRESHOLDS, clock),
                 threshold=lambda line, defect, kinds: THRESHOLDS.line(line).row(defect, kinds).recall.page,
                 heatmap=lambda content, model: content if model == MODEL.digest else None,
@@ -105,7 +111,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Station]]:
             thread.start()
             opened.callback(thread.join)
             opened.callback(stopping.set)
-            station = Station(f"http://{address}", ledger, images, clock)
+            station = Station(f"http://{address}", ledger, images, clock, app)
             until(lambda: _answers(station.base), "the station answers")
             return station
 
@@ -124,3 +130,8 @@ def _answers(base: str) -> bool:
 def station(start: Callable[..., Station]) -> Station:
     """Open on loopback."""
     return start()
+
+
+@pytest.fixture
+def closed(start: Callable[..., Station]) -> Station:
+    return start(open_on_loopback=False)

@@ -9,7 +9,7 @@ import pytest
 
 from service.errors import InvalidInput
 from service.station.access import Caller
-from service.station.csvfile import Imported, export_labels, import_labels
+from service.station.csvfile import Imported, export_labels, import_labels, references
 from service.station.desk import Desk
 from service.station.meter import Unmetered
 from tests.station.conftest import Station
@@ -90,3 +90,30 @@ def test_a_formula_is_exported_as_text(station: Station) -> None:
     out = StringIO()
     export_labels(station.ledger, out)
     assert out.getvalue().splitlines()[1].startswith("'=cmd,good,'@ines,")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("part_id,label\np1,good\np1,crack\n", "line 3: part p1 is crack here and good above"),
+        ("part_id,label\np1,\n", "line 2: expected a part_id and a label"),
+        ("part_id,kind\np1,good\n", "line 1: column 'kind'; expected part_id"),
+        ("part_id\np1\n", "line 1: column label is missing"),
+        ("part_id,label\n\xff,good\n", "no UTF-8 text in CSV"),
+    ],
+)
+def test_a_file_of_references_that_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
+    """The line of the file and what was expected."""
+    file = tmp_path / "truth.csv"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InvalidInput, match=words):
+        references(file)
+
+
+def test_references_as_a_spreadsheet_writes_them(tmp_path: Path) -> None:
+    """Semicolons, empty rows, the same part twice alike; a file that is not there is named."""
+    file = tmp_path / "truth.csv"
+    file.write_text("label;part_id\ncrack;p1\n;\ngood;p2\ncrack;p1\n", encoding="utf-8-sig")
+    assert references(file) == {"p1": "crack", "p2": "good"}
+    with pytest.raises(InvalidInput, match=r"none\.csv: cannot be read"):
+        references(tmp_path / "none.csv")

@@ -18,6 +18,7 @@ from service.station.app import create_app
 from service.station.deps import Deps
 from service.station.serving import serve
 from tests.line import picture
+from tests.servers import until
 from tests.station.conftest import OTHER, Station
 
 
@@ -90,6 +91,38 @@ def test_an_audited_defect_comes_to_a_second_inspector(station: Station) -> None
     assert client.get("/v1/queue", params={"inspector": "otto"}).json()["part_id"] == "p1"
 
 
+@pytest.mark.parametrize("outcome", [Outcome.REJECT, Outcome.AUDIT])
+def test_what_one_is_unsure_of_comes_to_another(station: Station, outcome: Outcome) -> None:
+    """Left out, it would make the line look better than it is: doubtful parts are defective more often than others."""
+    station.part("p1", outcome)
+    client = station.client()
+
+    def ask(name: str) -> str | None:
+        found: str | None = client.get("/v1/queue", params={"inspector": name}).json()["part_id"]
+        return found
+
+    for name, label in (("ines", "unsure"), ("otto", "unsure"), ("uwe", "good")):
+        until(lambda name=name: ask(name) == "p1", f"the part for {name}")  # type: ignore[misc]
+        client.post("/v1/labels", json={"part_id": "p1", "label": label, "inspector": name})
+        assert ask(name) is None
+        station.clock.now += 400  # no lease holds it back
+    assert ask("eva") is None
+
+
+def test_a_second_look_is_found_behind_many_of_ones_own(station: Station) -> None:
+    """And none is offered that somebody has settled a moment ago."""
+    client = station.client()
+    for number in range(70):
+        station.part(f"p{number:02}", Outcome.AUDIT)
+        name = "otto" if number == 69 else "ines"
+        client.post("/v1/labels", json={"part_id": f"p{number:02}", "label": "crack", "inspector": name})
+    until(lambda: client.get("/v1/queue", params={"inspector": "ines"}).json()["part_id"] == "p69", "otto's part")
+    client.post("/v1/labels", json={"part_id": "p69", "label": "crack", "inspector": "ines"})
+    station.clock.now += 400  # no lease holds it back
+    assert client.get("/v1/queue", params={"inspector": "uwe"}).json()["part_id"] != "p69"
+    assert client.get("/v1/queue", params={"inspector": "ines"}).json()["part_id"] is None
+
+
 def test_quality_names_axes_and_says_why_there_is_nothing(station: Station) -> None:
     """Limits are null where nothing is known, with the reason beside."""
     for number in range(10):
@@ -109,7 +142,7 @@ ROUTES = {
     "/v1/parts/p1": {"engineer", "admin"},
     "/v1/parts/p1/heatmap": {"engineer", "admin"},
     "/metrics": {"scrape", "engineer", "admin"},
-    "/": {"inspector", "engineer", "admin", "scrape", "camera"},
+    "/": {"inspector", "engineer", "admin"},
     "/healthz": {"inspector", "engineer", "admin", "scrape", "camera"},
 }
 
@@ -256,3 +289,23 @@ def test_a_port_in_use_and_a_station_open_to_the_network_are_refused(station: St
         serve(fenced, station.base.removeprefix("http://"), Event())
     with pytest.raises(InvalidInput, match="this machine only"):
         serve(fenced, "0.0.0.0:0", Event())
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "status", "words"),
+    [
+        ("/parts/nothing", "engineer", 404, "there is no such part"),
+        ("/misses", "inspector", 403, "role inspector may not see this; expected engineer or above"),
+        ("/trail?before=yesterday", "admin", 422, "before: Input should be a valid integer"),
+        ("/nowhere", "inspector", 404, "Not Found"),
+    ],
+)
+def test_a_person_is_refused_in_words_and_a_machine_in_json(
+    closed: Station, path: str, role: str, status: int, words: str
+) -> None:
+    """The same status; the page has the way back, and nothing of a traceback."""
+    client = closed.client(closed.token("eva", role))
+    page = client.get(path, headers={"Accept": "text/html,*/*"})
+    assert page.status_code == status and words in page.text and 'href="/"' in page.text
+    machine = client.get(path)
+    assert machine.status_code == status and "detail" in machine.json()

@@ -85,9 +85,9 @@ def test_review_shows_a_picture_and_a_button_for_each_answer(station: Station, t
     """And nothing of the line's own opinion."""
     station.part("p1")
     page = _shown(f"{station.base}/review?inspector=ines", tmp_path / "profile")
-    assert 'src="/v1/parts/p1/image"' in page
-    assert [f'data-key="{key}"' in page for key in ("1", "2", "u")] == [True] * 3
-    assert "1 due" in page and "reject" not in page.partition("<main")[2]
+    assert 'src="/v1/review/' in page
+    assert [f'data-key="{key}"' in page for key in ("g", "1", "u")] == [True] * 3
+    assert "1 left" in page and "reject" not in page.partition("<main")[2]
 
 
 def test_review_asks_for_a_name_first(station: Station, tmp_path: Path) -> None:
@@ -102,9 +102,11 @@ def test_somebody_signs_in_with_a_browser(start: Callable[..., Station], person:
     page = person(base_url=station.base).new_page()
     page.goto("/")
     assert page.url.endswith("/sign-in")
-    page.locator("input[name=token]").fill(new_secret())
+    page.get_by_text("With a token instead").click()
+    page.get_by_label("Token").fill(new_secret())
     page.keyboard.press("Enter")
-    page.get_by_text("not known, revoked or expired").wait_for()
-    page.locator("input[name=token]").fill(station.token("eva", "engineer"))
+    page.get_by_role("alert").wait_for()
+    page.get_by_text("With a token instead").click()
+    page.get_by_label("Token").fill(station.token("eva", "engineer"))
     page.keyboard.press("Enter")
     page.wait_for_url("**/")
