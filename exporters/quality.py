@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client import Metric
 
 from exporters.families import Family, add, gauge
-from service.records import Estimate, Snapshot
+from service.records import Escapes, Estimate, Snapshot
 
 ROW = ("defect", "window")
 
@@ -15,11 +15,7 @@ ROW = ("defect", "window")
 def collect(snapshot: Snapshot) -> Iterator[Metric]:
     """One row of each family per line, defect and window."""
     parts = gauge("window_parts", "Labelled parts of the window, as labelled.", *ROW, "outcome")
-    escaped = gauge(
-        "window_escaped_parts",
-        "Defective parts of the window that passed, audit-weighted; to be added up over lines, as ratios cannot.",
-        *ROW,
-    )
+    escapes = _Escapes()
     estimable = gauge("recall_estimable", "Whether the labels say anything about recall (1) or not (0).", *ROW)
     observed = gauge("recall_observed_ratio", "TP / (TP + FN) over labelled parts as they come: biased upwards.", *ROW)
     rejected = gauge("false_reject_ratio", "Share of the good parts that were rejected, among labelled ones.", *ROW)
@@ -38,8 +34,8 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
             parts.add_metric((*labels, "true_positive"), row.true_positive)
             parts.add_metric((*labels, "false_positive"), row.false_positive)
             parts.add_metric((*labels, "false_negative"), row.false_negative)
-            if row.recall.estimable:
-                escaped.add_metric(labels, row.recall.denominator - row.recall.numerator)
+            if row.escapes is not None:
+                escapes.add(labels, row.escapes)
             estimable.add_metric(labels, float(row.recall.estimable))
             add(observed, labels, row.observed)
             add(rejected, labels, row.false_reject)
@@ -48,8 +44,33 @@ def collect(snapshot: Snapshot) -> Iterator[Metric]:
             named.add(labels, row.named_right)
             recall.add(labels, row.recall)
             precision.add(labels, row.precision)
-    yield from (parts, escaped, estimable, *recall.families, observed, ceiling, worst)
+    yield from (parts, *escapes.families, estimable, *recall.families, observed, ceiling, worst)
     yield from (*named.families, *precision.families, rejected)
+
+
+class _Escapes:
+    """What recall and its limits over several lines are made of, beside the true positives: absent where nobody knows."""
+
+    def __init__(self) -> None:
+        self.families: tuple[Family, ...] = (
+            gauge(
+                "window_escaped_parts",
+                "Defective parts of the window that passed, audit-weighted; to be added up over lines, as ratios cannot.",
+                *ROW,
+            ),
+            gauge("window_escaped_squares", "Sum of the squared weights of the audited misses; to be added up.", *ROW),
+            gauge("window_audited_misses", "Confirmed audited misses of the window; to be added up.", *ROW),
+            gauge(
+                "window_largest_weight",
+                "Largest audit weight that a passed part of the window had; over lines the largest counts.",
+                *ROW,
+            ),
+        )
+
+    def add(self, labels: tuple[str, ...], found: Escapes) -> None:
+        values = (found.weighted, found.squares, found.audited, found.largest_weight)
+        for family, value in zip(self.families, values, strict=True):
+            family.add_metric(labels, value)
 
 
 class _Limits:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.records import Snapshot
-
-Collect = Callable[[Snapshot], Iterable[Metric]]
 T = TypeVar("T")
+S = TypeVar("S")
 
 SNAPSHOT = "snapshot"
 """The name under which the reading of the ledger itself is reported."""
@@ -22,13 +20,15 @@ SNAPSHOT = "snapshot"
 log = structlog.get_logger()
 
 
-class Collectors(Collector):
+class Collectors(Collector, Generic[S]):
     """Families are built anew at each scrape, so a line that is gone leaves no stale series behind.
 
     snapshot: what is known now; called once per scrape. collectors: (name, function), in the order of the page.
     """
 
-    def __init__(self, snapshot: Callable[[], Snapshot], collectors: Sequence[tuple[str, Collect]]) -> None:
+    def __init__(
+        self, snapshot: Callable[[], S], collectors: Sequence[tuple[str, Callable[[S], Iterable[Metric]]]]
+    ) -> None:
         self._snapshot = snapshot
         self._collectors = tuple(collectors)
 

@@ -10,11 +10,11 @@ from threading import BoundedSemaphore, Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client import CollectorRegistry, Metric, disable_created_metrics
 
 from exporters import audit, challenge, drift, evidence, freshness, models, quality, thresholds
 from exporters.families import CONTENT_TYPE, exposition
-from exporters.scrape import Collect, Collectors
+from exporters.scrape import Collectors
 from service.errors import InvalidInput
 from service.pulse import Pulse
 from service.records import Snapshot
@@ -23,6 +23,9 @@ from service.thresholds import WatchedThresholds
 SIMULTANEOUS = 8
 PATIENCE = 10.0
 """Seconds that a client may take to ask, or to take its answer."""
+
+
+Collect = Callable[[Snapshot], Iterable[Metric]]
 
 
 def collectors(watched: WatchedThresholds) -> Sequence[tuple[str, Collect]]:

@@ -337,6 +337,20 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Escapes:
+    """What the audits of a window found, in sums that may be added over lines and machines.
+
+    weighted: F, defective parts that passed, each audited one times its weight. squares: V, the sum of the squared weights.
+    audited: confirmed audited misses. largest_weight: w_M, of any passed part; of several windows the largest counts.
+    """
+
+    weighted: float
+    squares: float
+    audited: int
+    largest_weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class WindowQuality:
     """Quality of one line, one defect (or ALL), over one window of closed buckets.
 
@@ -344,12 +358,14 @@ class WindowQuality:
     named_right: share of the real defects that are caught and named what they are. ceiling: recall cannot be above it, as so
     many misses are known, volunteered ones included. worst_lower: the lower limit if every audit that nobody returned were a
     miss. state is judged against threshold, the page threshold. provisional: buckets that are not closed yet are in it.
+    escapes: None where no audited part is labelled, so that nobody knows.
     """
 
     line: str
     defect: str
     window: str
     parts: int
+    escapes: Escapes | None
     largest_weight: float
     true_positive: int
     false_positive: int

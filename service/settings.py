@@ -33,7 +33,8 @@ def _bytes(value: object) -> int:
     return int(float(match[1]) * _SIZES[match[2]])
 
 
-def _address(value: object) -> str:
+def address(value: object) -> str:
+    """HOST:PORT as it stands. Raises ValueError."""
     if not isinstance(value, str) or not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}", value):
         raise ValueError("expected HOST:PORT, such as 127.0.0.1:8080")
     if int(value.rpartition(":")[2]) > 65535:
@@ -42,7 +43,7 @@ def _address(value: object) -> str:
 
 
 Bytes = Annotated[int, BeforeValidator(_bytes)]
-Address = Annotated[str, BeforeValidator(_address)]
+Address = Annotated[str, BeforeValidator(address)]
 Name = Annotated[str, Field(pattern=_NAME)]
 
 

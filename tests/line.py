@@ -42,8 +42,11 @@ def picture(brightness: float) -> bytes:
 class Playlist:
     """A camera that plays (part_id, content) and then ends, or waits for the end when told so."""
 
-    def __init__(self, parts: Sequence[tuple[str, bytes]], live: bool = False, stays: bool = False) -> None:
+    def __init__(
+        self, parts: Sequence[tuple[str, bytes]], live: bool = False, stays: bool = False, line: str = LINE
+    ) -> None:
         self.name = "left"
+        self._line = line
         self.live = live
         self._stays = stays
         self._parts = parts
@@ -55,7 +58,7 @@ class Playlist:
         for number, (part_id, content) in enumerate(self._parts):
             if stopping.is_set():
                 return
-            yield Frame(part_id, LINE, self.name, 1000.0 + number, content)
+            yield Frame(part_id, self._line, self.name, 1000.0 + number, content)
         if self._stays:
             stopping.wait()
 

@@ -154,7 +154,12 @@ def _routes(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _configure_prometheus(
-    folder: Path, targets: Mapping[str, Sequence[str]], alertmanager: int, plants: Mapping[str, str]
+    folder: Path,
+    targets: Mapping[str, Sequence[str]],
+    alertmanager: int,
+    plants: Mapping[str, str],
+    plant: str,
+    federated: Sequence[str],
 ) -> None:
     """The deployed configuration, quick, without a token, and with other targets."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
@@ -171,6 +176,12 @@ def _configure_prometheus(
             for target in wanted[name]
         ]
         (folder / job["file_sd_configs"][0]["files"][0]).write_text(yaml.safe_dump(groups))
+    if plant:
+        config["global"]["external_labels"] = {"plant": plant}
+    if federated:
+        (job,) = yaml.safe_load((ROOT / "deploy/prometheus/federation.yml").read_text())["scrape_configs"]
+        (folder / job["file_sd_configs"][0]["files"][0]).write_text(yaml.safe_dump([{"targets": list(federated)}]))
+        config["scrape_configs"].append(job)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
 
 
@@ -204,17 +215,22 @@ def _hurried(rules: str, hurry: int) -> str:
 
 @contextmanager
 def stack(
-    folder: Path, targets: Mapping[str, Sequence[str]], plants: Mapping[str, str] | None = None, hurry: int = 1
+    folder: Path,
+    targets: Mapping[str, Sequence[str]],
+    plants: Mapping[str, str] | None = None,
+    hurry: int = 1,
+    plant: str = "",
+    federated: Sequence[str] = (),
 ) -> Iterator[Stack]:
     """targets: {job: [HOST:PORT]}, the jobs as in deploy/prometheus/prometheus.yml. plants: {HOST:PORT: label `plant`}. hurry: how many times
-    shorter the rules wait."""
+    shorter the rules wait. plant: the external label. federated: HOST:PORT of the Prometheus servers that this one asks for their sums."""
     own = free_port()
     with ExitStack() as opened:
         receiver = Receiver()
         opened.callback(receiver.close)
         watcher = opened.enter_context(alertmanager(folder / "alertmanager", alertmanager_config(receiver)))
         (folder / "prometheus").mkdir(parents=True)
-        _configure_prometheus(folder / "prometheus", targets, watcher, plants or {})
+        _configure_prometheus(folder / "prometheus", targets, watcher, plants or {}, plant, federated)
         (folder / "prometheus/rules").mkdir()
         for file in (ROOT / "deploy/prometheus/rules").glob("*.yml"):
             (folder / "prometheus/rules" / file.name).write_text(_hurried(file.read_text(), hurry))

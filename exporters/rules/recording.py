@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exporters.rules.parts import Recording
+from service.quality.recall import POINT_NEEDS_MISSES
 
 _ROWS = "plant, line, defect, window"
 
@@ -28,9 +29,15 @@ RECORDING = (
     ),
     Recording("defect_window:redrabbit_caught_parts:sum", _of_lines('redrabbit_window_parts{outcome="true_positive"}')),
     Recording("defect_window:redrabbit_escaped_parts:sum", _of_lines("redrabbit_window_escaped_parts")),
+    Recording("defect_window:redrabbit_escaped_squares:sum", _of_lines("redrabbit_window_escaped_squares")),
+    Recording("defect_window:redrabbit_audited_misses:sum", _of_lines("redrabbit_window_audited_misses")),
+    Recording(
+        "defect_window:redrabbit_largest_weight:max", "max by (plant, defect, window) (redrabbit_window_largest_weight)"
+    ),
     Recording(
         "defect_window:redrabbit_recall:ratio",
         "defect_window:redrabbit_caught_parts:sum "
-        "/ (defect_window:redrabbit_caught_parts:sum + defect_window:redrabbit_escaped_parts:sum > 0)",
+        "/ (defect_window:redrabbit_caught_parts:sum + defect_window:redrabbit_escaped_parts:sum > 0) "
+        f"and defect_window:redrabbit_audited_misses:sum >= {POINT_NEEDS_MISSES}",
     ),
 )

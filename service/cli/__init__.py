@@ -29,6 +29,7 @@ from service.cli import (
     rules,
     running,
     study,
+    totals,
     training,
 )
 from service.errors import InvalidInput, LedgerUnavailable
@@ -80,6 +81,7 @@ for _module in (
     backtest,
     rules,
     dashboards,
+    totals,
 ):
     _module.register(app)
 

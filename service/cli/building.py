@@ -119,6 +119,16 @@ def until_signalled(*then: Callable[[], None]) -> Iterator[Event]:
             signal.signal(number, previous)
 
 
+def serve_until_signalled(address: str, registry: CollectorRegistry) -> None:
+    """The registry on HOST:PORT, with the health of this process, which does nothing else."""
+    from exporters.serving import serve_metrics
+
+    sign = pulse()
+    with closing(serve_metrics(address, registry, sign, sign.beat)), until_signalled(sign.stopping) as stopping:
+        while not stopping.wait(0.5):
+            pass  # a signal that another thread was given wakes no waiting main thread
+
+
 @contextmanager
 def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], None]) -> Iterator[Worker]:
     """A worker with everything it needs; its metrics go to the registry, its signs of life to `alive`."""

@@ -66,16 +66,8 @@ def station(config: Config = DEFAULT) -> None:
 
 def exporter(config: Config = DEFAULT) -> None:
     """Serve what the ledger says as Prometheus metrics. Reads only; is up before there is a ledger."""
-    from exporters.serving import serve_metrics
-
     settings = building.settings(config)
-    registry, pulse = building.ledger_metrics(settings), building.pulse()
-    with (
-        closing(serve_metrics(settings.metrics.exporter, registry, pulse, pulse.beat)),
-        building.until_signalled(pulse.stopping) as stopping,
-    ):
-        while not stopping.wait(0.5):
-            pass  # a signal that another thread was given wakes no waiting main thread
+    building.serve_until_signalled(settings.metrics.exporter, building.ledger_metrics(settings))
 
 
 def check(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from scipy.special import betainc, betaincinv
 
-from service.records import Estimate, State
+from service.records import Escapes, Estimate, State
 
 POINT_NEEDS_MISSES = 5
 """Below so many audited misses the interval is shown and the point is not."""
@@ -35,9 +36,42 @@ def estimate(
     """
     if hits < 0 or largest_weight < 1 or any(w < 1 or n < 0 for w, n in misses.items()):
         raise ValueError(f"hits {hits}, misses {dict(misses)}, largest weight {largest_weight}: weights are at least 1")
+    return of_sums(
+        hits,
+        escapes_of(misses, largest_weight),
+        confidence,
+        hits_squares=hits_squares,
+        largest_reject_weight=largest_reject_weight,
+    )
+
+
+def escapes_of(
+    misses: Mapping[float, float] | Mapping[float, int] | Mapping[int, int], largest_weight: float
+) -> Escapes:
+    """F, V and w_M of `estimate`.
+
+    >>> escapes_of({50: 3, 2: 1}, 50)
+    Escapes(weighted=152.0, squares=7504.0, audited=4, largest_weight=50)
+    """
+    return Escapes(
+        weighted=float(sum(w * n for w, n in misses.items())),
+        squares=float(sum(w * w * n for w, n in misses.items())),
+        audited=round(sum(misses.values())),
+        largest_weight=largest_weight,
+    )
+
+
+def of_sums(
+    hits: float,
+    escapes: Escapes,
+    confidence: float = 0.95,
+    *,
+    hits_squares: float | None = None,
+    largest_reject_weight: float = 1.0,
+) -> Estimate:
+    """As `estimate`, which needs no more of the misses than these sums: those of several lines or machines may be added."""
     squares = hits if hits_squares is None else hits_squares
-    weighted = float(sum(w * n for w, n in misses.items()))
-    weighted_squares = float(sum(w * w * n for w, n in misses.items()))
+    weighted, weighted_squares, largest_weight = escapes.weighted, escapes.squares, escapes.largest_weight
     tail = (1 - confidence) / 2
     lower, upper = 0.0, 1.0
     if hits > 0:
@@ -55,9 +89,20 @@ def estimate(
         upper=upper,
         numerator=hits,
         denominator=total,
-        events=round(sum(misses.values())),
+        events=escapes.audited,
         reason="" if total > 0 else "no defect was found yet, neither caught nor missed",
     )
+
+
+def pointed(recall: Estimate) -> Estimate:
+    """Without its point where too few audited misses carry one.
+
+    >>> pointed(estimate(90, {50: 3}, 50)).reason
+    '3 audited misses; a point needs 5'
+    """
+    if recall.point is None or recall.events >= POINT_NEEDS_MISSES:
+        return recall
+    return replace(recall, point=None, reason=f"{recall.events} audited misses; a point needs {POINT_NEEDS_MISSES}")
 
 
 def p_value(hits: int, misses: Mapping[int, int], largest_weight: float, share: float) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from service.quality.buckets import Bucket, Filed, merged
-from service.quality.recall import POINT_NEEDS_MISSES, estimate, proportion, state
+from service.quality.recall import escapes_of, estimate, of_sums, pointed, proportion, state
 from service.quality.truth import settled
 from service.records import Estimate, Outcome, RecordedLabel, RecordedVerdict, State, Verdict, WindowQuality
 
@@ -114,7 +114,8 @@ def quality(
     false_rejects = total.false_rejects(defect, good)
     named = total.true_rejects_named(defect, good)
     good_audits, good_passed = total.audited_good(good)
-    recall = _shown(estimate(hits, misses, total.largest_scaled_weight()), total, starved, empty)
+    escapes = escapes_of(misses, total.largest_scaled_weight())
+    recall = _shown(of_sums(hits, escapes), total, starved, empty)
     named_right = total.named_right(defect, good)
     not_named = Counter[float](misses)
     not_named[1] += hits - named_right
@@ -124,7 +125,8 @@ def quality(
         defect=defect,
         window=window,
         parts=total.parts,
-        largest_weight=total.largest_scaled_weight(),
+        escapes=escapes if total.parts and _audited(total) else None,
+        largest_weight=escapes.largest_weight,
         true_positive=hits,
         false_positive=false_rejects,
         false_negative=known_misses,
@@ -133,7 +135,7 @@ def quality(
         observed=hits / (hits + known_misses) if hits + known_misses else None,
         precision=proportion(named, named + false_rejects),
         false_reject=false_rejects / (false_rejects + good_passed) if good_audits else None,
-        named_right=_shown(estimate(named_right, not_named, total.largest_scaled_weight()), total, starved, empty),
+        named_right=_shown(estimate(named_right, not_named, escapes.largest_weight), total, starved, empty),
         ceiling=possible / (possible + known_misses) if possible + known_misses else None,
         worst_lower=_worst(total, defect, good) if recall.estimable else None,
         threshold=threshold,
@@ -169,6 +171,11 @@ def parts_to_prove(row: WindowQuality) -> int | None:
     return round(row.parts * high)
 
 
+def _audited(total: Bucket) -> bool:
+    """Whether anybody knows what escaped: an audited part is labelled, or no part passed."""
+    return any(total.audits.values()) or not any(total.passed.values())
+
+
 def _worst(total: Bucket, defect: str, good: str) -> float:
     """The lower limit if every audit that was not returned were a miss of this kind."""
     misses = Counter(total.plain_misses(defect, good))
@@ -181,12 +188,9 @@ def _shown(recall: Estimate, total: Bucket, starved: int, empty: str) -> Estimat
     if total.parts == 0:
         reason = f"{starved} closed buckets wait for labels of their rejects" if starved else empty
         return _absent(recall, reason)
-    if not any(total.audits.values()) and any(total.passed.values()):
+    if not _audited(total):
         return _absent(recall, "no audited part is labelled in the window")
-    if recall.events < POINT_NEEDS_MISSES and recall.point is not None:
-        few = f"{recall.events} audited misses; a point needs {POINT_NEEDS_MISSES}"
-        return replace(recall, point=None, reason=few)
-    return recall
+    return pointed(recall)
 
 
 def _absent(recall: Estimate, reason: str) -> Estimate:

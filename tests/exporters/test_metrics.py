@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from exporters import totals
 from exporters.families import counter, exposition, gauge
 from exporters.scrape import Collectors
 from exporters.serving import serve_metrics, snapshot_metrics
@@ -23,7 +24,7 @@ from exporters.worker import WorkerMeter
 from service.errors import InvalidInput, LedgerUnavailable
 from service.records import Look, Snapshot
 from service.thresholds import WatchedThresholds
-from tests.exporters.snapshot import SNAPSHOT
+from tests.exporters.snapshot import KNOWN, SNAPSHOT
 from tests.servers import program
 
 GOLDEN = Path(__file__).parents[1] / "golden/metrics.prom"
@@ -38,7 +39,7 @@ def watched(tmp_path: Path) -> WatchedThresholds:
 
 
 def _everything(watched: WatchedThresholds) -> str:
-    """All three processes' metrics, one after the other."""
+    """All three processes' metrics and the totals, one after the other."""
     worker, station = CollectorRegistry(), CollectorRegistry()
     meter = WorkerMeter("a", worker)
     meter.observe("total", 0.02, 3)
@@ -60,6 +61,7 @@ def _everything(watched: WatchedThresholds) -> str:
         exposition(registry.collect()).decode()
         for registry in (snapshot_metrics(lambda: SNAPSHOT, watched), worker, station)
     ]
+    texts.append(exposition(totals.families((), [totals.Total(("crack", "24h"), KNOWN)])).decode())
     return VARIES.sub(r"\1 0.001", "".join(texts))
 
 
