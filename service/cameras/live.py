@@ -20,10 +20,11 @@ import structlog
 from pydantic import Field
 
 from service.cameras.ids import valid_part_id
-from service.cameras.options import Options, Seconds, parsed, redacted, unusable
+from service.cameras.options import Options, Seconds, parsed, unusable
 from service.errors import BadImage
 from service.ports import Clock, Meter
 from service.records import Frame, Image, Verdict
+from service.urls import redacted
 
 log = structlog.get_logger()
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, TypeVar
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from service.errors import InvalidInput
+from service.urls import redacted
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
-_SECRET = re.compile(r"pass|pwd|secret|token|key|auth", re.IGNORECASE)
 
 
 def _number_with_unit(text: str, units: dict[str, float] | dict[str, int], example: str) -> float:
@@ -86,23 +86,6 @@ def split(url: str, camera: str) -> SplitResult:
     except ValueError as error:
         raise InvalidInput(f"camera {camera}: not a URL: {str(error)[:80]!r}") from None
     return parts
-
-
-def redacted(url: SplitResult) -> str:
-    """The URL without passwords, whether before the host or in an option: fit for logs and errors."""
-    netloc = url.netloc
-    if "@" in netloc:
-        login, _, host = netloc.rpartition("@")
-        netloc = f"{login.partition(':')[0]}:***@{host}"
-    query = url.query
-    pairs = parse_qsl(query, keep_blank_values=True)
-    if any(_hides(name) for name, _ in pairs):
-        query = urlencode([(name, "***" if _hides(name) else value) for name, value in pairs], safe="*/:")
-    return f"{url.scheme}://{netloc}{url.path}{'?' if query else ''}{query}"
-
-
-def _hides(name: str) -> bool:
-    return _SECRET.search(name) is not None and name != "token_file"
 
 
 def unusable(camera: str, url: SplitResult, why: str) -> InvalidInput:

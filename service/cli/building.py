@@ -32,6 +32,7 @@ from service.quality.recall import estimate
 from service.records import ALL
 from service.settings import Settings
 from service.thresholds import LineThresholds, WatchedThresholds
+from service.urls import redacted
 from service.worker import Line, Worker
 
 log = structlog.get_logger()
@@ -330,7 +331,6 @@ def checked(settings: Settings) -> Iterator[str]:
 
     from exporters.worker import WorkerMeter
     from service.cameras import open_camera
-    from service.cameras.options import redacted
     from service.cli.datasets import play
     from service.ledger.sqlite import NotYet
     from service.ledger.store import schema_version
