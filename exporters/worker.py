@@ -72,6 +72,18 @@ class WorkerMeter:
             ("line",),
             registry=registry,
         )
+        self._store_up = Gauge(
+            "redrabbit_image_store_up",
+            "Whether the shared store of pictures takes what is shipped (1) or not (0); absent without one.",
+            ("line",),
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "redrabbit_images_waiting",
+            "Kept pictures that are on this machine alone, to be shipped; absent without a shared store.",
+            ("line",),
+            registry=registry,
+        )
         self._gated = Gauge(
             "redrabbit_model_gated",
             "Whether the model that judges has passed the release gate (1) or was let in without (0).",
@@ -130,6 +142,12 @@ class WorkerMeter:
 
     def ledger_up(self, up: bool) -> None:
         self._ledger_up.labels(self._line).set(up)
+
+    def store_up(self, up: bool) -> None:
+        self._store_up.labels(self._line).set(up)
+
+    def pictures_waiting(self, pictures: int) -> None:
+        self._waiting.labels(self._line).set(pictures)
 
     def gated(self, passed: bool) -> None:
         self._gated.labels(self._line).set(passed)

@@ -139,6 +139,14 @@ class Meter(Protocol):
 
     def ledger_up(self, up: bool) -> None: ...
 
+    def store_up(self, up: bool) -> None:
+        """Whether the shared store of pictures takes what is shipped. Never told where there is none."""
+        ...
+
+    def pictures_waiting(self, pictures: int) -> None:
+        """So many kept pictures are on this machine alone."""
+        ...
+
     def gated(self, passed: bool) -> None:
         """Whether the model that has the say has passed the gate."""
         ...

@@ -52,9 +52,11 @@ class _Section(BaseModel):
 
 
 class Images(_Section):
-    """folder: where pictures are kept by digest. ring: how much of the passed parts' pictures is remembered."""
+    """folder: where pictures are kept by digest. ring: how much of the passed parts' pictures is remembered. store: URL of a store that
+    machines share; kept pictures go on there, and "" keeps them in the folder."""
 
     folder: Path = Path("var/images")
+    store: str = ""
     ring: Bytes = 2 * 10**9
 
 

@@ -82,6 +82,8 @@ class Counts:
         self.swaps: Counter[tuple[str, str]] = Counter()
         self.unjudged = 0
         self.passports: list[bool] = []
+        self.store: list[bool] = []
+        self.waiting = 0
         self.triggers = 0
         self.repeats: list[int] = []
         self.sights: list[tuple[Look, Look | None]] = []
@@ -110,6 +112,12 @@ class Counts:
     def ledger_up(self, up: bool) -> None:
         if not self.ledger or self.ledger[-1] != up:
             self.ledger.append(up)
+
+    def store_up(self, up: bool) -> None:
+        self.store.append(up)
+
+    def pictures_waiting(self, pictures: int) -> None:
+        self.waiting = pictures
 
     def gated(self, passed: bool) -> None:
         self.passports.append(passed)

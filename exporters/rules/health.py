@@ -89,6 +89,15 @@ HEALTH = (
         dashboard="machine",
     ),
     Alert(
+        "PicturesNotShipped",
+        "ticket",
+        f"max by (line) ({held('redrabbit_image_store_up')}) == 0",
+        "{{ $labels.line }}: the shared store takes no pictures",
+        "Pictures of line {{ $labels.line }} stay on the machine that took them: other stations cannot show them.",
+        wait="15m",
+        dashboard="machine",
+    ),
+    Alert(
         "ThresholdsInvalid",
         "ticket",
         f"{held('redrabbit_thresholds_valid', 'thresholds')} == 0",

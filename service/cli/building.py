@@ -23,7 +23,7 @@ from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import in_force
 from service.monitor import Monitor
 from service.orders import check_defects
-from service.ports import Camera, LedgerReader, Meter
+from service.ports import Camera, ImageStore, LedgerReader, Meter
 from service.pulse import Pulse
 from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights
 from service.quality.evidence import bets, misses_to_page
@@ -134,7 +134,6 @@ def serve_until_signalled(address: str, registry: CollectorRegistry) -> None:
 def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], None]) -> Iterator[Worker]:
     """A worker with everything it needs; its metrics go to the registry, its signs of life to `alive`."""
     from exporters.worker import WorkerMeter
-    from service.ledger.images import FolderImages
     from service.ledger.store import open_ledger
     from service.releases import open_release
 
@@ -158,7 +157,7 @@ def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], 
                 policies=DrawPolicies(settings.line, ledger, thresholds, time.time, model),
                 thresholds=thresholds,
                 ledger=ledger,
-                images=FolderImages(settings.images.folder, settings.images.ring),
+                images=opened.enter_context(shipped_images(settings, meter)),
                 releases=releases,
                 meter=meter,
                 clock=time.time,
@@ -168,6 +167,30 @@ def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], 
             ),
             identity=identity,
         )
+
+
+def images(settings: Settings) -> ImageStore:
+    """The pictures of parts: on this machine, and in the shared store where line.yaml names one. Raises InvalidInput."""
+    from service.ledger.images import FolderImages
+    from service.ledger.sharing import SharedImages, open_store
+
+    here = FolderImages(settings.images.folder, settings.images.ring)
+    return SharedImages(here, open_store(settings.images.store)) if settings.images.store else here
+
+
+@contextmanager
+def shipped_images(settings: Settings, meter: Meter) -> Iterator[ImageStore]:
+    """The worker's pictures. What it keeps goes on to the shared store, where there is one. Raises InvalidInput."""
+    from service.ledger.images import FolderImages
+    from service.ledger.sharing import SharedImages, Shipper, open_store
+
+    here = FolderImages(settings.images.folder, settings.images.ring)
+    if not settings.images.store:
+        yield here
+        return
+    store = open_store(settings.images.store)
+    with closing(Shipper(here, store, meter)) as shipper:
+        yield SharedImages(here, store, shipper.look)
 
 
 def open_cameras(settings: Settings, meter: Meter, ledger: SqlLedger) -> list[Camera]:
@@ -238,7 +261,6 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
 
     from exporters.station import StationMetrics
     from service.ledger.groups import GroupCommit
-    from service.ledger.images import FolderImages
     from service.ledger.store import open_ledger
     from service.station.app import create_app
     from service.station.deps import Deps
@@ -258,7 +280,7 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
                 people=ledger,
                 leases=ledger,
                 challenges=ledger,
-                images=FolderImages(settings.images.folder, settings.images.ring),
+                images=images(settings),
                 monitor=watcher,
                 threshold=lambda line, defect, kinds: thresholds().line(line).row(defect, kinds).recall.page,
                 heatmap=judging.heatmaps(settings),
@@ -332,6 +354,7 @@ def checked(settings: Settings) -> Iterator[str]:
     from exporters.worker import WorkerMeter
     from service.cameras import open_camera
     from service.cli.datasets import play
+    from service.ledger.sharing import open_store
     from service.ledger.sqlite import NotYet
     from service.ledger.store import schema_version
     from service.releases import open_release
@@ -358,6 +381,10 @@ def checked(settings: Settings) -> Iterator[str]:
 
     if tls := tls_files(settings.station.tls_certificate, settings.station.tls_key):
         yield f"tls         {tls[0]}"
+    if settings.images.store:
+        store = open_store(settings.images.store)
+        store.check()
+        yield f"images      {store.shown}"
     try:
         yield f"ledger      {settings.ledger}, version {schema_version(settings.ledger)}"
     except NotYet:

@@ -119,7 +119,6 @@ def report(
     config: Config = DEFAULT,
 ) -> None:
     """What a study says so far."""
-    from service.ledger.images import FolderImages
     from service.station.studies import as_file, as_json, find, report
 
     if out is not None and out.suffix not in (".html", ".json"):
@@ -130,8 +129,11 @@ def report(
         if out is None:
             _print(found)
             return
-        images = FolderImages(settings.images.folder, settings.images.ring)
-        text = as_file(found, ledger, images) if out.suffix == ".html" else json.dumps(as_json(found), indent=2) + "\n"
+        text = (
+            as_file(found, ledger, building.images(settings))
+            if out.suffix == ".html"
+            else json.dumps(as_json(found), indent=2) + "\n"
+        )
     unfinished = out.with_suffix(f"{out.suffix}.unfinished")
     try:
         unfinished.write_text(text, encoding="utf-8")
@@ -156,10 +158,9 @@ def _ledger(settings: Settings, read_only: bool = False) -> SqlLedger:
 
 
 def _planner(settings: Settings, ledger: SqlLedger) -> Planner:
-    from service.ledger.images import FolderImages
     from service.station.planning import Planner
 
-    return Planner(ledger, FolderImages(settings.images.folder, settings.images.ring), time.time)
+    return Planner(ledger, building.images(settings), time.time)
 
 
 def _mix(text: str) -> dict[Kind, float]:

@@ -78,6 +78,20 @@ class FolderImages:
                 return self._file(folder, digest).read_bytes()
         return None
 
+    def kept(self) -> list[str]:
+        """The digests of those that are kept, the oldest first."""
+        with _unavailable(self._kept):
+            found = [(file.stat().st_mtime_ns, file.name) for file in self._kept.glob("??/*")]
+        return [name for _, name in sorted(found) if _DIGEST.fullmatch(name)]
+
+    def let_go(self, digest: str) -> None:
+        """A kept picture goes over into the ring, which may forget it: it is kept elsewhere now."""
+        content = self.load(digest)
+        if content is not None:
+            self.ring(content)
+        with self._lock, _unavailable(self._kept):
+            self._file(self._kept, digest).unlink(missing_ok=True)
+
     @staticmethod
     def _file(folder: Path, digest: str) -> Path:
         return folder / digest[:2] / digest

@@ -50,6 +50,8 @@ def _everything(watched: WatchedThresholds) -> str:
     meter.camera_repeats("left", 0)
     meter.camera_sight("left", Look(0.02, 0.5, 0.03), Look(0.04, 0.5, 0.01))
     meter.ledger_up(True)
+    meter.store_up(True)
+    meter.pictures_waiting(3)
     meter.gated(True)
     meter.swapped("active", "taken")
     meter.shadow_dropped(16)
