@@ -8,12 +8,14 @@ sequences without such a lock: there every writing transaction must first take o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Row, Select
+from sqlalchemy import Column, Connection, Engine, Row, Select, Table, insert, select
 
+from service.ledger.chain import HASH, following
+from service.ledger.schema import anchors
 from service.ports import Clock
 
 CHUNK = 500
@@ -31,6 +33,37 @@ class Base:
 
     def close(self) -> None:
         self._reader.dispose()
+
+    @staticmethod
+    def append(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Adds rows of record to a table, each holding on to the one before it, and returns the sequence of the first.
+
+        The one way into the tables of what happened. The write lock is held: sequences are given here, without a gap, and no
+        other writer can take the same.
+        """
+        sequence, row_hash = head(connection, table)
+        first, chained = sequence + 1, []
+        for sequence, row in enumerate(rows, first):
+            numbered = {"sequence": sequence, **row}
+            row_hash = following(row_hash, table, numbered)
+            chained.append({**numbered, HASH: row_hash})
+        if chained:
+            connection.execute(insert(table), chained)
+        return first
+
+
+def head(connection: Connection, table: Table) -> tuple[int, str]:
+    """Sequence and hash of the newest row that the table has, or had before older rows were removed; 0 and its name before the first."""
+    newest = select(table.c.sequence, table.c[HASH]).order_by(table.c.sequence.desc()).limit(1)
+    row = connection.execute(newest).one_or_none() or anchor(connection, table)
+    return (row[0], row[1]) if row else (0, table.name)
+
+
+def anchor(connection: Connection, table: Table) -> tuple[int, str] | None:
+    """Sequence and hash of the newest row that was removed from the table, if any was."""
+    query = select(anchors.c.sequence, anchors.c[HASH]).where(anchors.c.name == table.name, anchors.c.line == "")
+    row = connection.execute(query).one_or_none()
+    return (row[0], row[1]) if row else None
 
 
 def rows_of(connection: Connection, query: Select[Any], column: Column[Any], values: Iterable[str]) -> Iterator[AnyRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from service.ledger.base import Base
 from service.ledger.schema import camera_references, columns, values
@@ -26,4 +26,4 @@ class Cameras(Base):
     def keep_camera_reference(self, reference: CameraReference) -> None:
         with self._writer.begin() as connection:
             dated = replace(reference, recorded_at=self._clock())
-            connection.execute(insert(camera_references), values(dated))
+            self.append(connection, camera_references, [values(dated)])

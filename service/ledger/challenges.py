@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from service.errors import InvalidInput
 from service.ledger.base import Base
@@ -19,7 +19,7 @@ class Challenges(Base):
         """A new row, from now on in force for this line and name."""
         with self._writer.begin() as connection:
             dated = replace(part, recorded_at=self._clock())
-            connection.execute(insert(challenge_parts), values(dated))
+            self.append(connection, challenge_parts, [values(dated)])
         return dated
 
     def report_challenge(self, part_id: str, name: str, by: str) -> ChallengeReport:
@@ -40,12 +40,12 @@ class Challenges(Base):
                 raise InvalidInput(f"challenge: part {part_id!r} was reported as a pass of {already!r}")
             report = ChallengeReport(line, part_id, name, self._clock(), by)
             if already is None:
-                connection.execute(insert(challenge_reports), values(report))
+                self.append(connection, challenge_reports, [values(report)])
         return report
 
     def acknowledge(self, line: str, defect: str, by: str, note: str) -> Acknowledgement:
         """Takes on the pages of a row (ALL: of the line) that stand now."""
         with self._writer.begin() as connection:
             said = Acknowledgement(line, defect, self._clock(), by, note)
-            connection.execute(insert(acknowledgements), values(said))
+            self.append(connection, acknowledgements, [values(said)])
         return said

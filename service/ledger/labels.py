@@ -56,7 +56,7 @@ class Labels(Base):
 
             receipts = [[receipt(label, client) for label in group] for group, client in groups]
             if rows:
-                connection.execute(insert(labels), rows)
+                self.append(connection, labels, rows)
         return receipts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from service.ledger.base import AnyRow, Base, rows_of
 from service.ledger.parts import register
@@ -29,8 +29,8 @@ class Orders(Base):
         """A new row, for the line's worker to follow."""
         with self._writer.begin() as connection:
             now = self._clock()
-            row = insert(model_orders).values(recorded_at=now, **values(order)).returning(model_orders.c.sequence)
-            return RecordedOrder(connection.execute(row).scalar_one(), now, order)
+            sequence = self.append(connection, model_orders, [{"recorded_at": now, **values(order)}])
+            return RecordedOrder(sequence, now, order)
 
     def model_orders(self, line: str) -> Sequence[RecordedOrder]:
         """All orders of the line by sequence, with their answers, as of one moment."""
@@ -49,7 +49,7 @@ class Orders(Base):
             now = self._clock()
             if model is not None:
                 register(connection, model, now)
-            connection.execute(insert(model_answers), {"recorded_at": now, **values(answer)})
+            self.append(connection, model_answers, [{"recorded_at": now, **values(answer)}])
 
     def record_shadow(self, verdicts: Sequence[ShadowVerdict]) -> None:
         """One transaction. A part that this model has judged already is not recorded again."""
@@ -59,9 +59,7 @@ class Orders(Base):
             new = {key: one for one in verdicts if (key := (one.part_id, one.model)) not in judged}
             now = self._clock()
             if new:
-                connection.execute(
-                    insert(shadow_verdicts), [{"recorded_at": now, **values(one)} for one in new.values()]
-                )
+                self.append(connection, shadow_verdicts, [{"recorded_at": now, **values(one)} for one in new.values()])
 
     def shadow_verdicts_after(self, sequence: int, limit: int) -> Sequence[RecordedShadow]:
         """What shadows said, with a larger sequence, ascending: a row always comes after its part's own record."""

@@ -38,7 +38,7 @@ class Parts(Base):
                     ordinals[verdict.line] = ordinal + 1
                     rows.append({"ordinal": ordinal, "recorded_at": now, **values(verdict)})
             if rows:
-                connection.execute(insert(parts), rows)
+                self.append(connection, parts, rows)
         return [of_record[verdict.part_id] for verdict in verdicts]
 
     def register(self, model: ModelInForce) -> None:
@@ -56,7 +56,7 @@ class Parts(Base):
         with self._writer.begin() as connection:
             newest = _policy(connection, policy.line)
             numbered = replace(policy, number=newest.number + 1 if newest else 1)
-            connection.execute(insert(draw_policies), {"recorded_at": self._clock(), **values(numbered)})
+            self.append(connection, draw_policies, [{"recorded_at": self._clock(), **values(numbered)}])
         return numbered
 
     def beat(self, heartbeat: Heartbeat) -> None:
@@ -79,7 +79,7 @@ def register(connection: Connection, model: ModelInForce, now: float) -> None:
     row = connection.execute(newest).one_or_none()
     if row is None or replace(ModelInForce(*row), since=model.since) != model:
         maps = {"decision_thresholds": dict(model.decision_thresholds), "scores": dict(model.scores)}
-        connection.execute(insert(models), {"recorded_at": now, **values(model), **maps})
+        Base.append(connection, models, [{"recorded_at": now, **values(model), **maps}])
 
 
 def _next_ordinal(connection: Connection, line: str) -> int:

@@ -61,6 +61,11 @@ def _sequence() -> Column[int]:
     return Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
+def _row_hash() -> Column[str]:
+    """Makes a table one of what happened: see chain.py. A row that went round `Base.append` has ""."""
+    return Column("row_hash", String, nullable=False, server_default="")
+
+
 parts = Table(
     "parts",
     metadata,
@@ -82,6 +87,7 @@ parts = Table(
     Column("policy", Integer, nullable=False),
     Column("image", String, nullable=False),
     Column("lot", String, nullable=False),
+    _row_hash(),
     UniqueConstraint("line", "ordinal"),
     sqlite_autoincrement=True,
 )
@@ -111,6 +117,7 @@ labels = Table(
     Column("inspector", String, nullable=False),
     Column("labelled_at", Double, nullable=False),
     Column("client", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 Index("labels_by_word", labels.c.label, labels.c.part_id)
@@ -131,19 +138,24 @@ models = Table(
     Column("since", Double, nullable=False),
     Column("guesses", Tuple, nullable=False, server_default="[]"),
     Column("scores", JSON, nullable=False, server_default="{}"),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
 draw_policies = Table(
     "draw_policies",
     metadata,
-    Column("line", String, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
+    _sequence(),
     Column("recorded_at", Double, nullable=False),
+    Column("line", String, nullable=False),
+    Column("number", Integer, nullable=False),
     Column("since", Double, nullable=False),
     Column("weights", Tuple, nullable=False),
     Column("budget", Double, nullable=False),
     Column("surge", Boolean, nullable=False),
+    _row_hash(),
+    UniqueConstraint("line", "number"),
+    sqlite_autoincrement=True,
 )
 
 challenge_parts = Table(
@@ -160,6 +172,7 @@ challenge_parts = Table(
     Column("within", Double, nullable=False),
     Column("retired", Boolean, nullable=False),
     Column("by", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -172,6 +185,7 @@ challenge_reports = Table(
     Column("part_id", String, nullable=False, unique=True),
     Column("name", String, nullable=False),
     Column("by", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -184,6 +198,7 @@ acknowledgements = Table(
     Column("defect", String, nullable=False),
     Column("by", String, nullable=False),
     Column("note", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -198,6 +213,7 @@ model_orders = Table(
     Column("name", String, nullable=False),
     Column("by", String, nullable=False),
     Column("note", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -211,6 +227,7 @@ model_answers = Table(
     Column("worker", String, nullable=False),
     Column("outcome", Word(Taken), nullable=False),
     Column("why", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -226,6 +243,7 @@ shadow_verdicts = Table(
     Column("exceedance", Double, nullable=False),
     Column("predicted", String, nullable=False),
     Column("flagged", Boolean, nullable=False),
+    _row_hash(),
     UniqueConstraint("part_id", "model"),
     sqlite_autoincrement=True,
 )
@@ -243,6 +261,7 @@ camera_references = Table(
     Column("brightness", Double, nullable=False),
     Column("overexposed", Double, nullable=False),
     Column("by", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -257,6 +276,7 @@ people = Table(
     Column("password", String, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("by", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -273,6 +293,7 @@ studies = Table(
     Column("share", Double, nullable=False),
     Column("seed", String, nullable=False),
     Column("by", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -306,6 +327,7 @@ deeds = Table(
     Column("source", String, nullable=False),
     Column("what", String, nullable=False),
     Column("about", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
 
@@ -319,6 +341,7 @@ study_parts = Table(
     Column("reference", String, nullable=False),
     Column("kind", Word(Kind), nullable=False),
     Column("known_by", Tuple, nullable=False),
+    _row_hash(),
     UniqueConstraint("study", "part_id"),
     sqlite_autoincrement=True,
 )
@@ -335,6 +358,7 @@ study_answers = Table(
     Column("trial", Integer, nullable=False),
     Column("label", String, nullable=False),
     Column("answered_at", Double, nullable=False),
+    _row_hash(),
     UniqueConstraint("key", "label", "answered_at"),
     sqlite_autoincrement=True,
 )
@@ -347,8 +371,21 @@ study_ends = Table(
     Column("recorded_at", Double, nullable=False),
     Column("study", String, nullable=False, unique=True),
     Column("by", String, nullable=False),
+    _row_hash(),
     sqlite_autoincrement=True,
 )
+
+anchors = Table(
+    "anchors",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("line", String, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("row_hash", String, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+)
+"""Where the rest of a table begins whose older rows are gone: name of the table, sequence and hash of the last row that is not
+there any more. A row with a line says at which ordinal the parts of that line begin."""
 
 heartbeats = Table(
     "heartbeats",
