@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "paging": {*STATISTICS, "thresholds"},
     "book": {*STATISTICS, "thresholds", "paging"},
     "monitor": MONITOR,
+    "recount": MONITOR,
     "drawing": {*STATISTICS, "ports", "thresholds"},
     "inspection": {*STATISTICS, "ports"},
     "judges": {*STATISTICS, "ports", "inspection", "images"},

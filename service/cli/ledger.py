@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import building
+from service.cli import building, verifying
 from service.cli.people import noted
 from service.cli.running import DEFAULT, Config
 from service.errors import InvalidInput
@@ -21,6 +21,7 @@ token_commands = typer.Typer(help="Bearer tokens of the station.", no_args_is_he
 
 
 def register(app: typer.Typer) -> None:
+    ledger_commands.command("verify")(verifying.verify)
     app.add_typer(ledger_commands, name="ledger")
     app.add_typer(label_commands, name="labels")
     app.add_typer(token_commands, name="token")

@@ -9,8 +9,11 @@ sequences without such a lock: there every writing transaction must first take o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, Self, cast
 
 from sqlalchemy import Column, Connection, Engine, Row, Select, Table, insert, select
 
@@ -25,6 +28,17 @@ CHUNK = 500
 AnyRow = Row[*tuple[Any, ...]]
 
 
+class _Begun:
+    """In the place of an engine: every transaction is the one that has begun already."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        yield self._connection
+
+
 class Base:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._reader = engine
@@ -33,6 +47,14 @@ class Base:
 
     def close(self) -> None:
         self._reader.dispose()
+
+    @contextmanager
+    def still(self) -> Iterator[tuple[Self, Connection]]:
+        """The ledger as of one moment, to be read by one thread while others write on; and the connection that sees it so."""
+        with self._reader.begin() as connection:
+            unmoved = copy(self)
+            unmoved._reader = cast(Engine, _Begun(connection))
+            yield unmoved, connection
 
     @staticmethod
     def append(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -44,9 +66,9 @@ class Base:
         sequence, row_hash = head(connection, table)
         first, chained = sequence + 1, []
         for sequence, row in enumerate(rows, first):
-            numbered = {"sequence": sequence, **row}
-            row_hash = following(row_hash, table, numbered)
-            chained.append({**numbered, HASH: row_hash})
+            link = {**row, "sequence": sequence}
+            link[HASH] = row_hash = following(row_hash, table, link)
+            chained.append(link)
         if chained:
             connection.execute(insert(table), chained)
         return first
@@ -54,16 +76,24 @@ class Base:
 
 def head(connection: Connection, table: Table) -> tuple[int, str]:
     """Sequence and hash of the newest row that the table has, or had before older rows were removed; 0 and its name before the first."""
-    newest = select(table.c.sequence, table.c[HASH]).order_by(table.c.sequence.desc()).limit(1)
-    row = connection.execute(newest).one_or_none() or anchor(connection, table)
+    newest, removed = _heads(table)
+    row = connection.execute(newest).first() or connection.execute(removed).first()
     return (row[0], row[1]) if row else (0, table.name)
 
 
 def anchor(connection: Connection, table: Table) -> tuple[int, str] | None:
     """Sequence and hash of the newest row that was removed from the table, if any was."""
-    query = select(anchors.c.sequence, anchors.c[HASH]).where(anchors.c.name == table.name, anchors.c.line == "")
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_heads(table)[1]).first()
     return (row[0], row[1]) if row else None
+
+
+@cache
+def _heads(table: Table) -> tuple[Select[Any], Select[Any]]:
+    """Written once: to put a statement together costs more than to answer it."""
+    return (
+        select(table.c.sequence, table.c[HASH]).order_by(table.c.sequence.desc()).limit(1),
+        select(anchors.c.sequence, anchors.c.hash).where(anchors.c.name == table.name, anchors.c.line == ""),
+    )
 
 
 def rows_of(connection: Connection, query: Select[Any], column: Column[Any], values: Iterable[str]) -> Iterator[AnyRow]:

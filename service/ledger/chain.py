@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from hashlib import sha256
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 from sqlalchemy import JSON, Boolean, Double, Integer, Select, String, Table, TypeDecorator, select, type_coerce
@@ -33,77 +35,76 @@ class Unreadable(ValueError):
     """A value that no row of ours has in this column."""
 
 
-def following(previous: str, table: Table, row: Mapping[str, Any]) -> str:
+def following(previous: str, table: Table, row: Mapping[Any, Any]) -> str:
     """The hash of a row that comes after the one with the hash `previous`. Raises Unreadable."""
-    return sha256(previous.encode("ascii") + canonical(table, row)).hexdigest()
+    return sha256(str(previous).encode() + canonical(table, row)).hexdigest()
 
 
-def canonical(table: Table, row: Mapping[str, Any]) -> bytes:
+def canonical(table: Table, row: Mapping[Any, Any]) -> bytes:
     """The row's columns as bytes. row: as it goes in, or as `stored` has it. Raises Unreadable."""
-    content = {}
-    for name, plain in _plain(table):
-        if (value := row.get(name)) is not None:
+    content, get = [], row.get
+    for name, key, written in _columns(table):
+        if (value := get(name)) is not None:
             try:
-                content[name] = plain(value)
+                content.append(key + written(value))
             except (TypeError, ValueError, OverflowError) as error:
                 raise Unreadable(f"{name} is {value!r}") from error
-    return _encode(content).encode("ascii")
+    return f"{{{','.join(content)}}}".encode("ascii")
 
 
 def stored(table: Table, names: Collection[str] | None = None) -> Select[Any]:
     """All rows by sequence, each value as the database has it: one that nothing of ours has written must not stop the reading.
     names: of the columns that are there, where that may not be all."""
     columns = [column for column in table.c if names is None or column.name in names]
-    return select(*[type_coerce(column, String()).label(column.name) for column in columns]).order_by(table.c.sequence)
+    as_they_are: list[Any] = [type_coerce(column, String()).label(column.name) for column in columns]
+    return select(*as_they_are).order_by(table.c.sequence)
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool | str | bytes):
-        raise TypeError
-    return float(value) + 0.0
+def _number(value: Any) -> str:
+    if type(value) is not float:
+        if isinstance(value, bool | str | bytes):
+            raise TypeError
+        value = float(value)
+    return repr(value + 0.0)
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, bool | str | bytes) or int(value) != value:
-        raise TypeError
-    return int(value)
-
-
-def _either(value: Any) -> bool:
-    if value not in (False, True):
-        raise ValueError
-    return bool(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
+def _whole(value: Any) -> str:
+    if type(value) is not int:
+        if isinstance(value, bool | str | bytes) or int(value) != value:
+            raise TypeError
+        value = int(value)
     return str(value)
 
 
-def _json(value: Any) -> Any:
+def _either(value: Any) -> str:
+    if value not in (False, True):
+        raise ValueError
+    return "true" if value else "false"
+
+
+def _json(value: Any) -> str:
     """No document of ours is a text: one is what SQLite keeps of it."""
-    return json.loads(value) if isinstance(value, str) else value
+    return _encode(json.loads(value) if isinstance(value, str) else value)
 
 
-_PLAIN: Final[tuple[tuple[type[TypeEngine[Any]], Callable[[Any], Any]], ...]] = (
+Written = Callable[[Any], str]
+
+_WRITTEN: Final[tuple[tuple[type[TypeEngine[Any]], Written], ...]] = (
     (Double, _number),
     (Boolean, _either),
     (Integer, _whole),
-    (String, _text),
+    (String, encode_basestring_ascii),
     (JSON, _json),
 )
 
-_columns: dict[Table, list[tuple[str, Callable[[Any], Any]]]] = {}
+
+@cache
+def _columns(table: Table) -> list[tuple[str, str, Written]]:
+    """By name: each column's, how it stands in the bytes, and what writes its values."""
+    columns = sorted((column for column in table.c if column.name != HASH), key=lambda column: column.name)
+    return [(column.name, f"{encode_basestring_ascii(column.name)}:", _written(column.type)) for column in columns]
 
 
-def _plain(table: Table) -> list[tuple[str, Callable[[Any], Any]]]:
-    """The columns by name, with what makes of a value what it was before any database had it."""
-    if table not in _columns:
-        _columns[table] = sorted((column.name, _of(column.type)) for column in table.c if column.name != HASH)
-    return _columns[table]
-
-
-def _of(kind: TypeEngine[Any]) -> Callable[[Any], Any]:
+def _written(kind: TypeEngine[Any]) -> Written:
     inner = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
-    return next(plain for of, plain in _PLAIN if isinstance(inner, of))
+    return next(written for of, written in _WRITTEN if isinstance(inner, of))

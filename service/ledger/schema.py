@@ -381,7 +381,7 @@ anchors = Table(
     Column("name", String, primary_key=True),
     Column("line", String, primary_key=True),
     Column("sequence", BigInteger, nullable=False),
-    Column("row_hash", String, nullable=False),
+    Column("hash", String, nullable=False),
     Column("ordinal", BigInteger, nullable=False),
 )
 """Where the rest of a table begins whose older rows are gone: name of the table, sequence and hash of the last row that is not

@@ -36,6 +36,10 @@ _OUTSIDE = {
 """What the disk, the operating system or another process did. Every other code is a bug of ours and stays what it is."""
 
 
+class Damaged(LedgerUnavailable):
+    """The database is not what SQLite has written: cut short, or overwritten."""
+
+
 class NotYet(InvalidInput):
     """There is no ledger of this version to read yet: whoever may write it has to be started first. Wait or give up."""
 
@@ -77,7 +81,8 @@ def open_file(url: URL, read_only: bool) -> Engine:
     def fault(context: ExceptionContext) -> None:
         error = context.original_exception
         if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUTSIDE:
-            raise LedgerUnavailable(f"{path}: {error}") from error
+            damaged = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT
+            raise (Damaged if damaged else LedgerUnavailable)(f"{path}: {error}") from error
 
     return engine
 

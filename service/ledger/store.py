@@ -19,7 +19,7 @@ from service.ledger.parts import Parts
 from service.ledger.people import People
 from service.ledger.reading import Reading
 from service.ledger.searching import Searching
-from service.ledger.sqlite import NotYet, open_file
+from service.ledger.sqlite import Damaged, NotYet, open_file
 from service.ledger.studies import Studies
 from service.ports import Clock
 
@@ -35,7 +35,8 @@ class SqlLedger(Parts, Labels, Tokens, People, Challenges, Orders, Cameras, Leas
 def open_ledger(url: str, clock: Clock, *, read_only: bool = False) -> SqlLedger:
     """For writing, an empty ledger is created and an older one migrated, behind the write lock.
 
-    Raises InvalidInput, one line that names the URL or the file; for reading, NotYet when there is nothing to read so far.
+    Raises InvalidInput, one line that names the URL or the file; for reading, NotYet when there is nothing to read so far. Raises
+    Damaged.
     """
     with _opened(url, read_only) as engine:
         if read_only:
@@ -74,6 +75,9 @@ def _opened(url: str, read_only: bool) -> Iterator[Engine]:
     except InvalidInput as error:
         engine.dispose()
         raise type(error)(f"ledger {parsed.database}: {error}") from error
+    except Damaged:
+        engine.dispose()
+        raise
     except LedgerUnavailable as error:
         engine.dispose()
         raise InvalidInput(f"ledger {error}") from error

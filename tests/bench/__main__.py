@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from tests.bench import backtest, label_cost, labels, latency, memory, review, scrape, swap, throughput
+from tests.bench import backtest, chain, label_cost, labels, latency, memory, review, scrape, swap, throughput
 from tests.bench.table import Row, render
 
 BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
     "label_cost": label_cost.measure,
     "backtest": backtest.measure,
     "review": review.measure,
+    "chain": chain.measure,
 }
 
 

@@ -6,7 +6,27 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from service.records import Label, Outcome, Verdict
+from service.ledger.store import SqlLedger
+from service.records import (
+    CameraReference,
+    ChallengePart,
+    Deed,
+    DrawPolicy,
+    Kind,
+    Label,
+    ModelAnswer,
+    ModelOrder,
+    Outcome,
+    Person,
+    Role,
+    ShadowVerdict,
+    Study,
+    StudyAnswer,
+    StudyPart,
+    Taken,
+    Verdict,
+)
+from tests.line import MODEL
 
 
 class Ticking:
@@ -43,3 +63,23 @@ def verdicts(prefix: str, size: int, line: str = "a") -> Sequence[Verdict]:
 
 def label(part_id: str, name: str = "good", inspector: str = "anna", at: float = 600.0) -> Label:
     return Label(part_id, name, inspector, at)
+
+
+def one_of_each(ledger: SqlLedger) -> None:
+    """A row in every table of what happened."""
+    ledger.record([verdict("p")])
+    ledger.add_labels([label("p")])
+    ledger.register(MODEL)
+    ledger.set_draw_policy(DrawPolicy(0, "a", 0.0, (1,), 0.02))
+    ledger.register_challenge(ChallengePart("a", "RR", "crack", 0.0))
+    ledger.report_challenge("p", "RR", "eva")
+    ledger.acknowledge("a", "all", "eva", "")
+    order = ledger.order_model(ModelOrder("a", Role.ACTIVE, "d" * 64, "m", "eva"))
+    ledger.answer_order(ModelAnswer(order.sequence, "a", "w", Taken.TAKEN))
+    ledger.record_shadow([ShadowVerdict("p", "a", "d" * 64, (1.0, 0.0), 0.1, "good", False)])
+    ledger.keep_camera_reference(CameraReference("a", "left", "d" * 64, 100, 0.1, 0.5, 0.0, ""))
+    ledger.put_person(Person("eva", "engineer", (), "h", disabled=False, by=""))
+    ledger.note(Deed("eva", "127.0.0.1", "signed in"))
+    ledger.add_study(Study("s", "a", "good", 1, ("eva",), 0.5, "seed", "eva"), [StudyPart("p", "good", Kind.GOOD)])
+    ledger.answer_study(StudyAnswer("k", "s", "p", "eva", 1, "good", 600.0))
+    ledger.close_study("s", "eva")

@@ -13,25 +13,8 @@ from service.ledger.migrating import VERSION_TABLE, versions
 from service.ledger.schema import metadata
 from service.ledger.sqlite import NotYet
 from service.ledger.store import SqlLedger, migrate, open_ledger, schema_version
-from service.records import (
-    CameraReference,
-    ChallengePart,
-    Deed,
-    DrawPolicy,
-    Kind,
-    ModelAnswer,
-    ModelOrder,
-    Person,
-    Role,
-    ShadowVerdict,
-    Study,
-    StudyAnswer,
-    StudyPart,
-    Taken,
-)
 from tests.ledger.conftest import Opener
-from tests.ledger.rows import label, verdict
-from tests.line import MODEL
+from tests.ledger.rows import one_of_each, verdict
 
 
 @pytest.mark.parametrize(
@@ -59,22 +42,7 @@ from tests.line import MODEL
 @pytest.mark.parametrize("statement", ["UPDATE {} SET recorded_at = 0", "DELETE FROM {}"])
 def test_rows_of_record_stay(ledger: SqlLedger, database: Engine, table: str, statement: str) -> None:
     """Whoever goes round the ledger and changes or deletes a row of record is refused by the database itself."""
-    ledger.record([verdict("p")])
-    ledger.add_labels([label("p")])
-    ledger.register(MODEL)
-    ledger.set_draw_policy(DrawPolicy(0, "a", 0.0, (1,), 0.02))
-    ledger.register_challenge(ChallengePart("a", "RR", "crack", 0.0))
-    ledger.report_challenge("p", "RR", "eva")
-    ledger.acknowledge("a", "all", "eva", "")
-    order = ledger.order_model(ModelOrder("a", Role.ACTIVE, "d" * 64, "m", "eva"))
-    ledger.answer_order(ModelAnswer(order.sequence, "a", "w", Taken.TAKEN))
-    ledger.record_shadow([ShadowVerdict("p", "a", "d" * 64, (1.0, 0.0), 0.1, "good", False)])
-    ledger.keep_camera_reference(CameraReference("a", "left", "d" * 64, 100, 0.1, 0.5, 0.0, ""))
-    ledger.put_person(Person("eva", "engineer", (), "h", disabled=False, by=""))
-    ledger.note(Deed("eva", "127.0.0.1", "signed in"))
-    ledger.add_study(Study("s", "a", "good", 1, ("eva",), 0.5, "seed", "eva"), [StudyPart("p", "good", Kind.GOOD)])
-    ledger.answer_study(StudyAnswer("k", "s", "p", "eva", 1, "good", 600.0))
-    ledger.close_study("s", "eva")
+    one_of_each(ledger)
     with pytest.raises(DBAPIError, match=f"{table} only grows"), database.begin() as connection:
         connection.execute(text(statement.format(table)))
     with database.begin() as connection:

@@ -43,7 +43,7 @@ def upgrade() -> None:
     _number_draw_policies()
     for table in TABLES:
         op.add_column(table, sa.Column("row_hash", sa.String, nullable=False, server_default=""))
-        _chain(op.get_bind(), table)
+        chain(op.get_bind(), table)
     parts = metadata.tables["parts"]
     for line, ordinal in op.get_bind().execute(
         sa.select(parts.c.line, sa.func.min(parts.c.ordinal)).group_by(parts.c.line)
@@ -57,7 +57,7 @@ def _anchors() -> None:
         "anchors",
         *(sa.Column(name, sa.String, primary_key=True, nullable=False) for name in ("name", "line")),
         sa.Column("sequence", sa.BigInteger, nullable=False),
-        sa.Column("row_hash", sa.String, nullable=False),
+        sa.Column("hash", sa.String, nullable=False),
         sa.Column("ordinal", sa.BigInteger, nullable=False),
     )
 
@@ -88,7 +88,7 @@ def _number_draw_policies() -> None:
         guard(op.get_bind(), "draw_policies", action)
 
 
-def _chain(connection: sa.Connection, name: str) -> None:
+def chain(connection: sa.Connection, name: str) -> None:
     """In chunks. Rows that were taken away before there was a chain leave no gap in it, and are not missed where it begins."""
     table = metadata.tables[name]
     rows = stored(table, {column["name"] for column in sa.inspect(connection).get_columns(name)}).limit(CHUNK)
@@ -107,5 +107,5 @@ def _chain(connection: sa.Connection, name: str) -> None:
 
 
 def _begins(connection: sa.Connection, name: str, line: str = "", sequence: int = 0, ordinal: int = 0) -> None:
-    row = {"name": name, "line": line, "sequence": sequence, "row_hash": name, "ordinal": ordinal}
+    row = {"name": name, "line": line, "sequence": sequence, "hash": name, "ordinal": ordinal}
     connection.execute(sa.insert(metadata.tables["anchors"]), row)
