@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.cli import building
 from service.cli.running import DEFAULT, Config
-from service.errors import InvalidInput
+from service.errors import InvalidInput, LedgerUnavailable
 from service.ports import ImageStore
 from service.thresholds import load
 
@@ -115,7 +115,10 @@ def _rows(connection: Any, store: ImageStore | None, known: Mapping[str, Head] |
 
 
 def _wrong(store: ImageStore, digest: str) -> str | None:
-    content = store.load(digest)
+    try:
+        content = store.load(digest)
+    except LedgerUnavailable as error:
+        return f"cannot be had: {error}"
     if content is None:
         return "is not there"
     return None if sha256(content).hexdigest() == digest else "has another content"
