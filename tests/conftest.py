@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from tests.postgres import Postgres, running
 from tests.servers import Stack, program, stack
 
 
@@ -18,6 +19,13 @@ def prometheus_stack(tmp_path: Path) -> Iterator[Callable[[Mapping[str, Sequence
     """Starts Prometheus, Alertmanager and a receiver over the given targets ({job: [HOST:PORT]}); ends them with the test."""
     with ExitStack() as opened:
         yield lambda targets: opened.enter_context(stack(tmp_path / "servers", targets))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; each test takes a database of its own."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -356,7 +356,7 @@ def checked(settings: Settings) -> Iterator[str]:
     from service.cli.datasets import play
     from service.ledger.sharing import open_store
     from service.ledger.sqlite import NotYet
-    from service.ledger.store import schema_version
+    from service.ledger.store import schema_version, shown
     from service.releases import open_release
 
     thresholds = WatchedThresholds(settings.thresholds)
@@ -386,6 +386,6 @@ def checked(settings: Settings) -> Iterator[str]:
         store.check()
         yield f"images      {store.shown}"
     try:
-        yield f"ledger      {settings.ledger}, version {schema_version(settings.ledger)}"
+        yield f"ledger      {shown(settings.ledger)}, version {schema_version(settings.ledger)}"
     except NotYet:
-        yield f"ledger      {settings.ledger}, to be made at the first start"
+        yield f"ledger      {shown(settings.ledger)}, to be made at the first start"

@@ -30,10 +30,10 @@ def register(app: typer.Typer) -> None:
 @ledger_commands.command("migrate")
 def migrate(config: Config = DEFAULT) -> None:
     """Create the ledger or bring it to this program's version. Worker and station do so by themselves."""
-    from service.ledger.store import migrate
+    from service.ledger.store import migrate, shown
 
     settings = building.settings(config)
-    typer.echo(f"{settings.ledger}: version {migrate(settings.ledger)}")
+    typer.echo(f"{shown(settings.ledger)}: version {migrate(settings.ledger)}")
 
 
 @label_commands.command("import")

@@ -8,6 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from service.errors import InvalidInput
+from service.ledger.postgres import create
 
 VERSION_TABLE = "redrabbit_schema"
 
@@ -46,5 +47,10 @@ def upgrade(connection: Connection, to: str = "head") -> str:
         )
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, to)
+    if not found and connection.dialect.name == "postgresql":
+        # The first versions knew SQLite alone: a ledger in PostgreSQL begins as that of this program.
+        create(connection)
+        command.stamp(config, to)
+    else:
+        command.upgrade(config, to)
     return version(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,13 +18,15 @@ from service.ledger.migrating import upgrade, version, versions
 from service.ledger.orders import Orders
 from service.ledger.parts import Parts
 from service.ledger.people import People
+from service.ledger.postgres import open_server
 from service.ledger.reading import Reading
 from service.ledger.searching import Searching
 from service.ledger.sqlite import Damaged, NotYet, open_file
 from service.ledger.studies import Studies
 from service.ports import Clock
+from service.urls import redacted
 
-BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file}
+BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file, "postgresql": open_server}
 """By URL scheme. An engine begins writing transactions (option `writing`) behind the ledger's one write lock, and raises
 LedgerUnavailable for what is not our bug."""
 
@@ -54,9 +57,19 @@ def migrate(url: str) -> str:
 
 
 def schema_version(url: str) -> str:
-    """The version of an existing ledger, "" for an empty file. Raises InvalidInput, NotYet when there is no file."""
+    """The version of an existing ledger. Raises InvalidInput; NotYet when there is no file, or nothing in it or in the database."""
     with _opened(url, read_only=True) as engine, engine.begin() as connection:
-        return version(connection)
+        if found := version(connection):
+            return found
+        raise NotYet("there is no ledger yet; the worker or the station creates it")
+
+
+def shown(url: str) -> str:
+    """The URL of a ledger without its password: fit for people and logs."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return redacted(urlsplit(url)) if "@" in url else url
 
 
 @contextmanager
@@ -67,7 +80,7 @@ def _opened(url: str, read_only: bool) -> Iterator[Engine]:
         backend = BACKENDS[parsed.get_backend_name()]
     except (ArgumentError, KeyError) as error:
         raise InvalidInput(
-            f"ledger {url!r}: expected a URL, {' or '.join(f'{name}:///PATH' for name in BACKENDS)}"
+            f"ledger {shown(url)!r}: expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"
         ) from error
     engine = backend(parsed, read_only)
     try:

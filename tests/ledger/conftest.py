@@ -11,16 +11,20 @@ from sqlalchemy import Engine, create_engine
 
 from service.ledger.store import SqlLedger, open_ledger
 from tests.ledger.rows import Ticking
+from tests.postgres import Postgres
 
-STORES: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder}/ledger.db"}
-"""By scheme: where a store that nobody has made yet is, given an empty folder of this test."""
+STORES: dict[str, Callable[[Path, Callable[[], Postgres]], str]] = {
+    "sqlite": lambda folder, _: f"sqlite:///{folder}/ledger.db",
+    "postgresql": lambda _, server: server().database(),
+}
+"""By scheme: where a store that nobody has made yet is, given an empty folder of this test and a server."""
 
 Opener = Callable[..., SqlLedger]
 
 
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return STORES[request.param](tmp_path)
+    return STORES[request.param](tmp_path, lambda: request.getfixturevalue("postgres"))
 
 
 @pytest.fixture
@@ -47,6 +51,6 @@ def ledger(opened: Opener) -> SqlLedger:
 @pytest.fixture
 def database(ledger: SqlLedger, url: str) -> Iterator[Engine]:
     """The store as somebody sees it who goes round the ledger."""
-    engine = create_engine(url)
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     yield engine
     engine.dispose()

@@ -15,6 +15,8 @@ from tests.ledger.rows import Ticking, label, verdict
 
 BEFORE = "0008"
 
+pytestmark = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+
 
 def _old(url: str, first: int) -> None:
     """Twelve labels and parts, the first of this sequence, and draw policies of two lines."""

@@ -111,7 +111,13 @@ def test_no_search_reads_the_whole_ledger(ledger: SqlLedger, wanted: Wanted, ind
     ledger.find(wanted, 3)
     statement, values = asked[-1]
     with engine.connect() as connection:
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]  # type: ignore[arg-type]
+        if engine.dialect.name == "postgresql":
+            for quicker in ("seqscan", "bitmapscan", "sort"):  # with so few rows
+                connection.exec_driver_sql(f"SET LOCAL enable_{quicker} = off")
+            plan = [row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", values)]  # type: ignore[arg-type]
+            index = index.replace("part_id>?", "parts_part_id_key")
+        else:
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]  # type: ignore[arg-type]
     assert any(index in step for step in plan), plan
-    assert not any(step.startswith("SCAN parts") for step in plan), plan
+    assert not any(step.startswith("SCAN parts") or "Seq Scan on parts" in step for step in plan), plan
     assert wanted.prefix or wanted.label or not any("TEMP B-TREE" in step for step in plan), plan
