@@ -9,7 +9,7 @@ from math import inf
 from pathlib import Path
 
 from service.errors import InvalidInput, LedgerUnavailable
-from service.ports import Clock, DetectorInfo, PartLedger, PolicyLedger
+from service.ports import Clock, DetectorInfo, Owners, PartLedger, PolicyLedger
 from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, surged, weights, worth_changing
 from service.records import DrawPolicy, LineSnapshot
 from service.thresholds import Thresholds
@@ -49,35 +49,46 @@ class DrawPolicies:
             if self._newest is None or abs(now - self._read_at) >= READ_EVERY:
                 self._newest, self._read_at = self._ledger.draw_policy(self._line), now
             if self._newest is None or self._anew or self._asks_for_another(budget, self._newest):
-                spread = tuple(weights(budget, DEFAULT_SHARES, self._model.guesses or DEFAULT_GUESSES))
-                self._newest = self._ledger.set_draw_policy(DrawPolicy(0, self._line, now, spread, budget))
+                self._newest = self._begin(budget, now)
             self._asked, self._anew = budget, False
         except LedgerUnavailable:
             if self._newest is None:
                 raise
         return self._newest
 
+    def _begin(self, budget: float, now: float) -> DrawPolicy:
+        """The draw that the model's guesses ask for. Of several workers of the line one writes it down."""
+        newest = self._newest
+        spread = tuple(weights(budget, DEFAULT_SHARES, self._model.guesses or DEFAULT_GUESSES))
+        if newest and (newest.weights, newest.budget, newest.surge) == (spread, budget, False):
+            return newest
+        after = newest.number if newest else 0
+        return self._ledger.set_draw_policy(DrawPolicy(0, self._line, now, spread, budget), after)
+
     def _asks_for_another(self, budget: float, newest: DrawPolicy) -> bool:
         return budget != self._asked and newest.budget != surged(budget, newest.surge)
 
 
 class Steward:
-    """Writes down another draw policy when the closed buckets of a line ask for one."""
+    """Writes down another draw policy when the closed buckets of a line ask for one. Of several on one ledger only the owner of the
+    line does; without owners there is one."""
 
-    def __init__(self, ledger: PolicyLedger, clock: Clock) -> None:
+    def __init__(self, ledger: PolicyLedger, clock: Clock, owners: Owners | None = None) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._owners = owners
 
     def look(self, line: LineSnapshot) -> None:
         """The first policy is the worker's; later ones follow what was learned, and the surge."""
+        if self._owners is not None and not self._owners.owns(line.line):
+            return
         newest, advice = self._ledger.draw_policy(line.line), line.next_draw
         if newest is None:
             return
         same = (newest.budget, newest.surge) == (advice.budget, advice.surge)
         if not same or worth_changing(newest.weights, advice.weights):
-            self._ledger.set_draw_policy(
-                DrawPolicy(0, line.line, self._clock(), advice.weights, advice.budget, advice.surge)
-            )
+            policy = DrawPolicy(0, line.line, self._clock(), advice.weights, advice.budget, advice.surge)
+            self._ledger.set_draw_policy(policy, newest.number)
 
 
 def audit_key(path: Path) -> bytes:

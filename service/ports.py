@@ -167,8 +167,17 @@ class PolicyLedger(Protocol):
         """The line's newest."""
         ...
 
-    def set_draw_policy(self, policy: DrawPolicy) -> DrawPolicy:
-        """Appends the policy; its number is given by the ledger."""
+    def set_draw_policy(self, policy: DrawPolicy, after: int | None = None) -> DrawPolicy:
+        """Appends the policy; its number is given by the ledger. after: number of the newest that the writer knows of, 0 for none:
+        where there is another by now, nothing is written. Returns the newest."""
+        ...
+
+
+class Owners(Protocol):
+    """What must be done once for a line is done by its owner, one among all processes on a ledger."""
+
+    def owns(self, line: str) -> bool:
+        """Whether this process is the owner; it becomes that where there is none, and stays it until it ends."""
         ...
 
 

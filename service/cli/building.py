@@ -261,7 +261,7 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
 
     from exporters.station import StationMetrics
     from service.ledger.groups import GroupCommit
-    from service.ledger.store import open_ledger
+    from service.ledger.store import open_ledger, open_owners
     from service.station.app import create_app
     from service.station.deps import Deps
     from service.station.samples import Studies
@@ -271,7 +271,8 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
     with (
         closing(open_ledger(settings.ledger, time.time)) as ledger,
         closing(GroupCommit(ledger)) as labels,
-        _stewarding(watcher := monitor(ledger, thresholds), Steward(ledger, time.time)),
+        closing(open_owners(settings.ledger)) as owners,
+        _stewarding(watcher := monitor(ledger, thresholds), Steward(ledger, time.time, owners)),
     ):
         yield create_app(
             Deps(

@@ -51,11 +51,14 @@ class Parts(Base):
         with self._reader.begin() as connection:
             return _policy(connection, line)
 
-    def set_draw_policy(self, policy: DrawPolicy) -> DrawPolicy:
-        """Appends the policy under the line's next number, from 1 on."""
+    def set_draw_policy(self, policy: DrawPolicy, after: int | None = None) -> DrawPolicy:
+        """Appends the policy under the line's next number, from 1 on. after: as in the port."""
         with self._writer.begin() as connection:
             newest = _policy(connection, policy.line)
-            numbered = replace(policy, number=newest.number + 1 if newest else 1)
+            number = newest.number if newest else 0
+            if newest and after is not None and after != number:
+                return newest
+            numbered = replace(policy, number=number + 1)
             self.append(connection, draw_policies, [{"recorded_at": self._clock(), **values(numbered)}])
         return numbered
 

@@ -82,6 +82,8 @@ def _line(error: BaseException) -> str:
 
 
 def _begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
     if connection.get_execution_options().get("writing"):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITING})")
     else:

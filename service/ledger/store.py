@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sqlalchemy import URL, Engine, make_url
@@ -16,6 +17,7 @@ from service.ledger.labels import Labels, Tokens
 from service.ledger.leases import Leases
 from service.ledger.migrating import upgrade, version, versions
 from service.ledger.orders import Orders
+from service.ledger.owners import FileOwners, ServerOwners
 from service.ledger.parts import Parts
 from service.ledger.people import People
 from service.ledger.postgres import open_server
@@ -50,6 +52,14 @@ def open_ledger(url: str, clock: Clock, *, read_only: bool = False) -> SqlLedger
         return SqlLedger(engine, clock)
 
 
+def open_owners(url: str) -> FileOwners | ServerOwners:
+    """Who owns the lines of the ledger behind the URL. `close` when done. Raises InvalidInput."""
+    parsed, backend = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        return FileOwners(Path(str(parsed.database)))
+    return ServerOwners(backend(parsed, False))
+
+
 def migrate(url: str) -> str:
     """Creates or migrates the ledger; returns the version it has now. Raises InvalidInput."""
     with _opened(url, read_only=False) as engine, engine.execution_options(writing=True).begin() as connection:
@@ -72,16 +82,20 @@ def shown(url: str) -> str:
         return redacted(urlsplit(url)) if "@" in url else url
 
 
-@contextmanager
-def _opened(url: str, read_only: bool) -> Iterator[Engine]:
-    """The engine behind a URL, disposed of when its first use fails; every such fault is bad input and names the ledger."""
+def _parsed(url: str) -> tuple[URL, Callable[[URL, bool], Engine]]:
     try:
         parsed = make_url(url)
-        backend = BACKENDS[parsed.get_backend_name()]
+        return parsed, BACKENDS[parsed.get_backend_name()]
     except (ArgumentError, KeyError) as error:
         raise InvalidInput(
             f"ledger {shown(url)!r}: expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"
         ) from error
+
+
+@contextmanager
+def _opened(url: str, read_only: bool) -> Iterator[Engine]:
+    """The engine behind a URL, disposed of when its first use fails; every such fault is bad input and names the ledger."""
+    parsed, backend = _parsed(url)
     engine = backend(parsed, read_only)
     try:
         yield engine

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from service.errors import LedgerUnavailable
 from service.ledger.images import FolderImages
-from service.ledger.store import open_ledger
+from service.ledger.store import open_ledger, open_owners
 from tests.ledger.rows import label, verdicts
 
 BATCH = 3
@@ -25,6 +25,13 @@ def endless(url: str, name: str) -> None:
             ledger.record(verdicts(f"{name}.{number}", BATCH))
             ledger.add_labels([label(f"{name}.{number}-0", inspector=name)])
             os.write(1, f"{number}\n".encode())
+
+
+def owner(url: str, line: str) -> None:
+    """Says whether it owns the line, and stays."""
+    owners = open_owners(url)
+    os.write(1, f"{owners.owns(line)}\n".encode())
+    time.sleep(600)
 
 
 def full_ledger(url: str, name: str) -> None:
@@ -61,4 +68,6 @@ def _limit(size: int) -> None:
 
 
 if __name__ == "__main__":
-    {"endless": endless, "full_ledger": full_ledger, "full_images": full_images}[sys.argv[1]](*sys.argv[2:])
+    {"endless": endless, "owner": owner, "full_ledger": full_ledger, "full_images": full_images}[sys.argv[1]](
+        *sys.argv[2:]
+    )
