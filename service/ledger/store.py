@@ -88,8 +88,17 @@ def _parsed(url: str) -> tuple[URL, Callable[[URL, bool], Engine]]:
         return parsed, BACKENDS[parsed.get_backend_name()]
     except (ArgumentError, KeyError) as error:
         raise InvalidInput(
-            f"ledger {shown(url)!r}: expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+            f"ledger {shown(url)!r}: expected a URL, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
         ) from error
+
+
+@contextmanager
+def opened(url: str, read_only: bool) -> Iterator[Engine]:
+    """The engine of a ledger of this program's version, for who works on its tables. Raises as `open_ledger`."""
+    with _opened(url, read_only) as engine:
+        _must_be_ours(engine)
+        yield engine
+        engine.dispose()
 
 
 @contextmanager

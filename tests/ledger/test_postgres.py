@@ -179,12 +179,25 @@ def test_what_is_wrong_with_the_server_is_said_without_the_password(postgres: Po
         (f"postgresql://redrabbit:hush@{here}/nothing", 'database "nothing" does not exist'),
         (f"postgresql://nobody:hush@{here}/postgres", 'role "nobody" does not exist'),
         (f"postgresql://redrabbit:hush@{here}/", "expected a database"),
-        (f"postgres://redrabbit:hush@{here}/x", "expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
+        (f"postgres://redrabbit:hush@{here}/x", "expected a URL, sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
     ):
         with pytest.raises(InvalidInput) as refused:
             open_ledger(url, Ticking(), read_only=read_only)
         assert why in str(refused.value)
         assert "hush" not in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_reader_needs_no_more_than_to_read(postgres: Postgres, url: str) -> None:
+    """An exporter's role with SELECT alone reads everything, and can do nothing else."""
+    with closing(open_ledger(url, Ticking())) as ledger:
+        ledger.record([verdict("p")])
+    role = f"viewer_{url.rpartition('_')[2]}"
+    postgres.sql(url, f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    seen = url.replace("redrabbit@", f"{role}@")
+    with closing(open_ledger(seen, Ticking(), read_only=True)) as ledger:
+        assert len(ledger.parts_after(0, 10)) == 1 and ledger.line_state() == ([], [], [])
+    with closing(open_ledger(seen, Ticking())) as ledger, pytest.raises(LedgerUnavailable, match="permission denied"):
+        ledger.record([verdict("q")])
 
 
 def test_a_ledger_is_shown_without_its_password() -> None:
