@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import building, copying, verifying
+from service.cli import backup, building, copying, verifying
 from service.cli.people import noted
 from service.cli.running import DEFAULT, Config
 from service.errors import InvalidInput
@@ -21,8 +21,8 @@ token_commands = typer.Typer(help="Bearer tokens of the station.", no_args_is_he
 
 
 def register(app: typer.Typer) -> None:
-    ledger_commands.command("verify")(verifying.verify)
-    ledger_commands.command("copy")(copying.copy)
+    for command in (verifying.verify, backup.backup, backup.restore, copying.copy):
+        ledger_commands.command()(command)
     app.add_typer(ledger_commands, name="ledger")
     app.add_typer(label_commands, name="labels")
     app.add_typer(token_commands, name="token")

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,9 @@ from service.thresholds import load
 
 if TYPE_CHECKING:
     from service.ledger.store import SqlLedger
-    from service.ledger.verifying import Finding, Head
+    from service.ledger.verifying import Finding, Head, Pictures
+
+    Known = Mapping[str, Head]
 
 SHOWN = 20
 """So many findings of one table are printed."""
@@ -58,14 +60,14 @@ def verify(
     if ledger is None:
         settings = building.settings(config)
         ledger, store, thresholds = settings.ledger, building.images(settings), thresholds or settings.thresholds
-    known = None if against is None else _heads(against)
+    known = None if against is None else read_heads(against)
     rules = None if thresholds is None else load(thresholds)
     if images is not None:
         if not images.is_dir():
             raise InvalidInput(f"--images {images}: there is no such folder of pictures")
         store = FolderImages(images, 0)
-    with _opened(ledger) as opened, opened.still() as (unmoved, connection):
-        found = _rows(connection, store, known)
+    with opened(ledger) as there, there.still() as (unmoved, connection):
+        found = rows(connection, None if store is None else partial(wrong, store), known)
         if found.count:
             typer.echo("figures: not computed, as rows or pictures are wrong")
         elif rules is None:
@@ -79,25 +81,27 @@ def verify(
             found.count += len(differences)
             typer.echo(f"figures: {'NOT ' * bool(differences)}the same when computed from scratch")
     if heads is not None and not found.count:  # what is wrong must not take the place of what once was right
-        _write(heads, found.heads)
+        write_heads(heads, found.heads)
     typer.echo("good" if not found.count else f"{found.count} found")
     raise typer.Exit(1 if found.count else 0)
 
 
-class _Found:
-    def __init__(self) -> None:
-        self.count = 0
-        self.heads: Mapping[str, Head] = {}
+@dataclass(slots=True)
+class Found:
+    """So much is wrong. heads: of every table that has a row."""
+
+    count: int = 0
+    heads: Mapping[str, Head] = field(default_factory=dict)
 
 
-def _rows(connection: Any, store: ImageStore | None, known: Mapping[str, Head] | None) -> _Found:
-    """Prints what is wrong with rows and pictures, then the heads."""
+def rows(connection: Any, pictures: Pictures | None, known: Known | None) -> Found:
+    """Prints what is wrong with rows and pictures, then the heads. known: heads as they once were."""
     from service.ledger import verifying
 
-    found, shown = _Found(), Counter[str]()
+    found, shown = Found(), Counter[str]()
 
     def told() -> Iterator[Finding]:
-        found.heads = yield from verifying.verify(connection, None if store is None else partial(_wrong, store), known)
+        found.heads = yield from verifying.verify(connection, pictures, known)
 
     for one in told():
         shown[one.table] += 1
@@ -109,12 +113,12 @@ def _rows(connection: Any, store: ImageStore | None, known: Mapping[str, Head] |
             typer.echo(f"{table}: and {count - SHOWN} more")
     for table, head in found.heads.items():
         typer.echo(f"head  {table:18} {head.sequence:>12} {head.row_hash}")
-    if store is None:
-        typer.echo("pictures: not looked at, as no --images are given")
+    if pictures is None:
+        typer.echo("pictures: not looked at, as none are named")
     return found
 
 
-def _wrong(store: ImageStore, digest: str) -> str | None:
+def wrong(store: ImageStore, digest: str) -> str | None:
     try:
         content = store.load(digest)
     except LedgerUnavailable as error:
@@ -125,19 +129,27 @@ def _wrong(store: ImageStore, digest: str) -> str | None:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[SqlLedger]:
+def opened(url: str) -> Iterator[SqlLedger]:
     """A ledger whose database is sound. One that is not gives one line, and status 1."""
     from service.ledger.sqlite import Damaged
     from service.ledger.store import open_ledger
     from service.ledger.verifying import damage
 
+    with undamaged(), closing(open_ledger(url, time.time, read_only=True)) as there:
+        with there.still() as (_, connection):
+            said = damage(connection)
+        if said:
+            raise Damaged(f"{url}: {said[0].splitlines()[-1]}")
+        yield there
+
+
+@contextmanager
+def undamaged() -> Iterator[None]:
+    """A database that turns out to be damaged gives one line, and status 1."""
+    from service.ledger.sqlite import Damaged
+
     try:
-        with closing(open_ledger(url, time.time, read_only=True)) as opened:
-            with opened.still() as (_, connection):
-                said = damage(connection)
-            if said:
-                raise Damaged(f"{url}: {said[0].splitlines()[-1]}")
-            yield opened
+        yield
     except Damaged as error:
         typer.echo(f"the database is damaged: {error}", err=True)
         raise typer.Exit(1) from error
@@ -156,7 +168,8 @@ class _Heads(BaseModel):
     heads: dict[str, _Head]
 
 
-def _heads(file: Path) -> Mapping[str, Head]:
+def read_heads(file: Path) -> Known:
+    """Raises InvalidInput."""
     from service.ledger.verifying import Head
 
     try:
@@ -168,7 +181,7 @@ def _heads(file: Path) -> Mapping[str, Head]:
     return {table: Head(head.sequence, head.row_hash) for table, head in said.heads.items()}
 
 
-def _write(file: Path, heads: Mapping[str, Head]) -> None:
+def write_heads(file: Path, heads: Mapping[str, Head]) -> None:
     content = {
         "version": VERSION,
         "made_at": time.time(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, Table, exists, func, or_, select, tuple_
@@ -20,6 +20,7 @@ from service.ledger.schema import (
     labels,
     models,
     parts,
+    study_parts,
 )
 from service.records import (
     SEPARATOR,
@@ -43,6 +44,15 @@ PARTS = select(parts.c.sequence, parts.c.ordinal, parts.c.recorded_at, *columns(
 _KNOWN = select(parts.c.part_id, parts.c.captured_at)
 _LABELS = select(labels.c.sequence, labels.c.recorded_at, labels.c.client, *columns(labels, Label)).order_by(
     labels.c.sequence
+)
+_KEPT = (
+    select(parts.c.sequence, parts.c.image)
+    .where(
+        parts.c.image != "",
+        or_(parts.c.outcome != Outcome.PASS, exists().where(study_parts.c.part_id == parts.c.part_id)),
+    )
+    .order_by(parts.c.sequence)
+    .limit(5_000)
 )
 _IN_FORCE = (
     select(*columns(models, ModelInForce))
@@ -185,6 +195,17 @@ class Reading(Base):
                 [DrawPolicy(*row) for row in connection.execute(_POLICIES)],
                 [Heartbeat(*row) for row in connection.execute(_WORKERS)],
             )
+
+    def kept_pictures(self) -> Iterator[str]:
+        """Digests of the pictures that are kept for good: of rejects, of audits and of parts of studies. One may come again."""
+        after = 0
+        while rows := self._kept(after):
+            after = rows[-1].sequence
+            yield from (row.image for row in rows)
+
+    def _kept(self, after: int) -> Sequence[AnyRow]:
+        with self._reader.begin() as connection:
+            return connection.execute(_KEPT.where(parts.c.sequence > after)).all()
 
     def newest(self) -> tuple[int, float]:
         """Sequence of the newest part, and when the newest part or label was recorded; zeros where there is none."""
