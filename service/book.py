@@ -33,6 +33,7 @@ from service.records import (
     LineSnapshot,
     ModelInForce,
     Outcome,
+    Past,
     RecordedLabel,
     RecordedVerdict,
     ShadowVerdict,
@@ -55,7 +56,8 @@ SHOWN = 20
 class LineBook:
     """One line as known so far. Rows come in ledger order; `snapshot` may be asked at any time from then on."""
 
-    def __init__(self, line: str, rule: LineThresholds, model: ModelInForce | None) -> None:
+    def __init__(self, line: str, rule: LineThresholds, model: ModelInForce | None, past: Past | None = None) -> None:
+        """past: of parts that were pruned."""
         self.line = line
         self._rule = rule
         self._model = model
@@ -79,7 +81,7 @@ class LineBook:
         self._agreement = Agreement()
         self._challenges = Challenges(self.good)
         self._passages_followed = 0
-        self._paging = Paging(line, rule, self.rows, self.good, self._challenges)
+        self._paging = Paging(line, rule, self.rows, self.good, self._challenges, past or Past())
         self._scores = Scores(self.rows)
         self._paired: dict[tuple[str, str], Paired] = {}
         self._recent = ((-1, -1), Bucket())
@@ -131,6 +133,8 @@ class LineBook:
 
     def _open(self, row: RecordedVerdict) -> int:
         """Number of the bucket that the part falls into: the newest, unless that is full or of another model."""
+        if not self._filed.buckets:
+            self._filed = Filed(begins=row.ordinal)
         buckets, model = self._filed.buckets, row.verdict.model
         if len(self._filled_at) == len(buckets) or buckets[-1].model != model:
             if len(self._filled_at) < len(buckets):
@@ -441,6 +445,23 @@ class LineBook:
     @property
     def settling(self) -> Settling:
         return Settling(self.good, self._rule.labels.second_look)
+
+    def needed(self, ordinal: int, as_of: float) -> int:
+        """Ordinal of the first part without which a figure in force, seen as of now, could not be what it is; at most that of the
+        first part of the bucket that holds `ordinal`. What only grows by counting is left out."""
+        filed = self._filed
+        closed = filed.buckets[: filed.closed]
+        numbers = [filed.holding(ordinal), filed.closed - LEARN_FROM]
+        numbers += [in_window(closed, span, as_of, self._judging) for span in self._rule.windows]
+        standing = [page for page in self._paging.pages() if page.standing]
+        wanted = [page.began_ordinal for page in standing] + [page.at_risk_from for page in standing]
+        wanted += [ordinal for _, _, ordinal in self._waiting.values()]
+        return filed.start(max(0, min([*numbers, *map(filed.holding, wanted)])))
+
+    def carry(self, ordinal: int) -> Past:
+        """What is left of the buckets before the first one that begins at this ordinal or later."""
+        number = self._filed.holding(ordinal)
+        return self._paging.carry(self._filed, number if self._filed.start(number) >= ordinal else number + 1)
 
     def closes_at(self, ordinal: int) -> float | None:
         """When the bucket of this part closed, or will close at the earliest; None while that is not known."""

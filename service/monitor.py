@@ -16,9 +16,11 @@ from service.ports import Clock, LedgerReader
 from service.quality.windows import Contents, Settling
 from service.records import (
     Acknowledgement,
+    Begins,
     ChallengeReport,
     LineSnapshot,
     ModelInForce,
+    Past,
     RecordedLabel,
     RecordedVerdict,
     ShadowVerdict,
@@ -48,6 +50,7 @@ class Monitor:
         self._books: dict[str, LineBook] = {}
         self._budgets: dict[tuple[str, int], float] = {}
         self._read = dict.fromkeys(("parts", "shadows", "labels", "challenges", "reports", "acknowledgements"), 0)
+        self._begins = Begins()
         self._waiting: set[str] = set()
         self._told: deque[ChallengeReport | Acknowledgement] = deque()
 
@@ -96,6 +99,16 @@ class Monitor:
         with self._lock:
             return self._books[line].closes_at(ordinal) if line in self._books else None
 
+    def needed(self, line: str, ordinal: int) -> int:
+        """As LineBook.needed, as the last snapshot found it."""
+        with self._lock:
+            return self._books[line].needed(ordinal, self._as_of)
+
+    def carry(self, line: str, ordinal: int) -> Past:
+        """As LineBook.carry."""
+        with self._lock:
+            return self._books[line].carry(ordinal)
+
     def second_looks(self, line: str) -> list[str]:
         """Parts of the line that somebody has labelled and another inspector must see."""
         with self._lock:
@@ -103,6 +116,8 @@ class Monitor:
 
     def _follow(self) -> None:
         """Challenge parts before the parts that may be passes of them; parts before their labels: one that is early waits."""
+        if not self._read["parts"]:
+            self._begins = self._ledger.begins()
         while rows := self._ledger.parts_after(self._read["parts"], CHUNK):
             self._register_challenges()
             self._take_parts(rows)
@@ -121,10 +136,12 @@ class Monitor:
             part_ids = list({row.verdict.part_id for row in rows})
             parts, history = self._ledger.parts(part_ids), self._ledger.labels(part_ids)
             for row in rows:
-                part = parts[row.verdict.part_id]
-                if part.sequence > self._read["parts"]:
+                part = parts.get(row.verdict.part_id)  # None: it was pruned
+                if part and part.sequence > self._read["parts"]:
                     return
-                self._book(part.verdict.line).add_shadow(part, row.verdict, self._known(history, part.verdict.part_id))
+                if part and self._counts(part):
+                    known = self._known(history, part.verdict.part_id)
+                    self._book(part.verdict.line).add_shadow(part, row.verdict, known)
                 self._read["shadows"] = row.sequence
 
     def _known(self, history: Mapping[str, Sequence[RecordedLabel]], part_id: str) -> list[RecordedLabel]:
@@ -159,7 +176,7 @@ class Monitor:
             told = self._told.popleft()
             if isinstance(told, Acknowledgement):
                 self._book(told.line).acknowledge(told)
-            elif part := self._ledger.parts([told.part_id]).get(told.part_id):
+            elif (part := self._ledger.parts([told.part_id]).get(told.part_id)) and self._counts(part):
                 known = self._known(self._ledger.labels([told.part_id]), told.part_id)
                 shadows = self._shadows([told.part_id]).get(told.part_id, ())
                 self._book(part.verdict.line).report(told, part, known, shadows)
@@ -167,7 +184,8 @@ class Monitor:
     def _take_parts(self, rows: Sequence[RecordedVerdict]) -> None:
         early = [row.verdict.part_id for row in rows if row.verdict.part_id in self._waiting]
         for row in rows:
-            self._book(row.verdict.line).add_part(row, self._budget(row.verdict))
+            if self._counts(row):
+                self._book(row.verdict.line).add_part(row, self._budget(row.verdict))
         if early:
             self._waiting.difference_update(early)
             known = {row.verdict.part_id: row for row in rows}
@@ -175,6 +193,11 @@ class Monitor:
                 for position, label in enumerate(labels):
                     if label.sequence <= self._read["labels"]:
                         self._book(known[part_id].verdict.line).add_label(known[part_id], labels[: position + 1])
+
+    def _counts(self, part: RecordedVerdict) -> bool:
+        """Whether it comes after what was pruned; a part of a bucket that is not there as a whole does not."""
+        past = self._begins.lines.get(part.verdict.line)
+        return past is None or part.ordinal >= past.ordinal
 
     def _budget(self, verdict: Verdict) -> float:
         """The audit budget that a part was drawn under, inf where its policy is not known."""
@@ -196,12 +219,17 @@ class Monitor:
             part_id = row.label.part_id
             part = parts.get(part_id)
             if part is None or part.sequence > self._read["parts"]:
-                self._waiting.add(part_id)
+                if part is not None or row.sequence > self._begins.labels:
+                    self._waiting.add(part_id)
+                continue
+            if not self._counts(part):
                 continue
             upto = [label for label in history[part_id] if label.sequence <= row.sequence]
             self._book(part.verdict.line).add_label(part, upto, shadows.get(part_id, ()))
 
     def _book(self, line: str) -> LineBook:
         if line not in self._books:
-            self._books[line] = LineBook(line, self._thresholds().line(line), self._models.get(line))
+            self._books[line] = LineBook(
+                line, self._thresholds().line(line), self._models.get(line), self._begins.lines.get(line)
+            )
         return self._books[line]

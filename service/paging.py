@@ -6,27 +6,31 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
+from typing import Any
 
 from service.quality.buckets import Bucket, Filed, merged
 from service.quality.challenge import Challenges, Passage
 from service.quality.evidence import bets, challenge_bets
 from service.quality.meter import Meter, Step, limit_in_steps
 from service.quality.windows import in_window, quality
-from service.records import ALL, Acknowledgement, Detector, EvidenceState, Page, State
+from service.records import ALL, Acknowledgement, Detector, EvidenceState, Page, Past, State
 from service.thresholds import LineThresholds, Window
 
 
 class Paging:
     """One per line, for the rows that carry a page threshold. Told of everything in the order in which it happened."""
 
-    def __init__(self, line: str, rule: LineThresholds, rows: Sequence[str], good: str, challenges: Challenges) -> None:
+    def __init__(
+        self, line: str, rule: LineThresholds, rows: Sequence[str], good: str, challenges: Challenges, past: Past
+    ) -> None:
         self._line = line
         self._rule = rule
+        self._past = past
         self._good = good
         self._challenges = challenges
         self._thresholds = {row: page for row in rows if (page := self._page_threshold(row, rows)) is not None}
         self._meters = {
-            (row, fed_by): Meter(line, row, threshold, fed_by)
+            (row, fed_by): Meter(line, row, threshold, fed_by, past.meters.get(row, {}).get(fed_by))
             for row, threshold in self._thresholds.items()
             for fed_by in Detector
         }
@@ -48,6 +52,38 @@ class Paging:
         for (_, fed_by), meter in self._meters.items():
             if fed_by is Detector.AUDIT:
                 meter.forget_from(number)
+
+    def carry(self, filed: Filed, number: int) -> Past:
+        """What those who begin with bucket `number`, which comes after closed ones, need of the buckets before it."""
+        first = filed.start(number)
+        steps = {
+            (row, fed_by): number if fed_by is Detector.AUDIT else sum(one.ordinal < first for one in self._passed[row])
+            for row, fed_by in self._meters
+        }
+        meters: dict[str, dict[str, dict[str, Any]]] = {}
+        for (row, fed_by), meter in self._meters.items():
+            if carried := meter.carry(steps[row, fed_by]):
+                meters.setdefault(row, {})[fed_by.value] = carried
+        least = [self._least_budget(filed, number - 1)] if number and self._thresholds else []
+        least += [self._past.least_budget] if self._past.least_budget is not None else []
+        return Past(
+            ordinal=first,
+            buckets=number + self._buckets_before,
+            size=self._rule.bucket.parts,
+            first_captured_at=self._first_captured_at(filed),
+            least_budget=min(least, default=None),
+            meters=meters,
+        )
+
+    @property
+    def _buckets_before(self) -> int:
+        """In buckets of the size that they have now."""
+        return round(self._past.buckets * self._past.size / self._rule.bucket.parts)
+
+    def _first_captured_at(self, filed: Filed) -> float:
+        return (
+            filed.buckets[0].first_captured_at if self._past.first_captured_at is None else self._past.first_captured_at
+        )
 
     def follow(self, filed: Filed, passages: int, at: float) -> None:
         """Takes in all closed buckets, and the first `passages` challenge parts that came to be known, at this moment."""
@@ -76,7 +112,7 @@ class Paging:
     def _bucket_step(self, filed: Filed, row: str, number: int) -> Step:
         """A bucket whose rejects nobody looked at tells nothing."""
         bucket, threshold = filed.buckets[number], self._thresholds[row]
-        seconds = (bucket.last_captured_at - filed.buckets[0].first_captured_at) / (number + 1)
+        seconds = (bucket.last_captured_at - self._first_captured_at(filed)) / (self._buckets_before + number + 1)
         wished = self._wished_seconds(filed.closed_at[number])
         limit = limit_in_steps(wished, seconds, threshold, bets(threshold, self._least_budget(filed, number)))
         use = bucket.usable
@@ -95,12 +131,14 @@ class Paging:
     def _least_budget(self, filed: Filed, number: int) -> float:
         """The smallest budget up to this bucket: the shyest bets let a meter rise highest on hits alone, and it keeps that."""
         for bucket in filed.buckets[len(self._least) : number + 1]:
-            self._least.append(min([self._budget(bucket), *self._least[-1:]]))
+            before = self._least[-1:] or [inf if self._past.least_budget is None else self._past.least_budget]
+            self._least.append(min([self._budget(bucket), *before]))
         return self._least[number]
 
     def _passage_step(self, row: str, number: int) -> Step:
         one, threshold = self._passed[row][number], self._thresholds[row]
-        seconds = (one.captured_at - (self._challenges.registered_at or 0.0)) / (number + 1)
+        steps = self._meters[row, Detector.CHALLENGE].steps_before + number + 1
+        seconds = (one.captured_at - (self._challenges.registered_at or 0.0)) / steps
         stakes = challenge_bets(threshold)
         limit = limit_in_steps(self._wished_seconds(one.recorded_at), seconds, threshold, stakes)
         return Step(int(one.caught), {} if one.caught else {1: 1}, stakes, limit, one.ordinal + 1, one.model)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.errors import BadImage
 from service.records import (
     Acknowledgement,
+    Begins,
     CameraReference,
     ChallengePart,
     ChallengeReport,
@@ -410,6 +411,10 @@ class LedgerReader(Protocol):
 
     def lots_at_risk(self, line: str, ordinal: int) -> Sequence[tuple[str, int]]:
         """(lot, passed parts) of the line from this ordinal on, challenge parts left out, in order of their first part."""
+        ...
+
+    def begins(self) -> Begins:
+        """Where figures begin on lines whose older parts were pruned."""
         ...
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:

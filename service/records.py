@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,6 +167,27 @@ class RecordedLabel:
     recorded_at: float
     label: Label
     client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is left of the parts of a line that were pruned. ordinal: of the first part that counts. buckets: so many, of so many parts
+    each (size), the first captured at that time. least_budget: of their audits. meters: {row: {detector: how its meter stood}}."""
+
+    ordinal: int = 0
+    buckets: int = 0
+    size: int = 1
+    first_captured_at: float | None = None
+    least_budget: float | None = None
+    meters: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Begins:
+    """Where figures begin on lines whose older parts were pruned. labels: one up to this sequence that is of no part is of a pruned one."""
+
+    lines: Mapping[str, Past] = field(default_factory=dict)
+    labels: int = 0
 
 
 @dataclass(frozen=True, slots=True)

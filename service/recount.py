@@ -69,7 +69,7 @@ def recount(ledger: LedgerReader, thresholds: Thresholds, now: float) -> Iterato
     scratch = Monitor(ledger, lambda: thresholds, lambda: now)
     here, anew = following.snapshot(now).lines, scratch.snapshot(now).lines
     for line in sorted({*here, *anew}):
-        found = [*_differences(_figures(here.get(line)), _figures(anew.get(line)), line)]
+        found = [*differences(_figures(here.get(line)), _figures(anew.get(line)), line)]
         yield from found[:SHOWN]
         if len(found) > SHOWN:
             yield f"{line}: and {len(found) - SHOWN} more"
@@ -79,19 +79,24 @@ def _figures(line: LineSnapshot | None) -> LineSnapshot | None:
     return line and replace(line, heartbeats=())
 
 
-def _differences(here: Any, anew: Any, where: str) -> Iterator[str]:
-    """Sums of floats may have been added up in another order."""
+def differences(
+    here: Any, anew: Any, where: str, one: str = "when followed", other: str = "from scratch"
+) -> Iterator[str]:
+    """Between two records, or what they are made of; sums of floats may have been added up in another order. one, other: what each of
+    them is."""
     if is_dataclass(here) and type(here) is type(anew):
         for field in fields(here):
-            yield from _differences(getattr(here, field.name), getattr(anew, field.name), f"{where}.{field.name}")
+            yield from differences(
+                getattr(here, field.name), getattr(anew, field.name), f"{where}.{field.name}", one, other
+            )
     elif isinstance(here, Mapping) and isinstance(anew, Mapping) and here.keys() == anew.keys():
         for key in here:
-            yield from _differences(here[key], anew[key], f"{where}[{key}]")
+            yield from differences(here[key], anew[key], f"{where}[{key}]", one, other)
     elif isinstance(here, tuple | list) and isinstance(anew, tuple | list) and len(here) == len(anew):
-        for number, (one, other) in enumerate(zip(here, anew, strict=True)):
-            yield from _differences(one, other, f"{where}[{number}]")
+        for number, (this, that) in enumerate(zip(here, anew, strict=True)):
+            yield from differences(this, that, f"{where}[{number}]", one, other)
     elif isinstance(here, float) and isinstance(anew, float):
         if not isclose(here, anew, rel_tol=1e-9, abs_tol=1e-12):
-            yield f"{where}: {here!r} when followed, {anew!r} from scratch"
+            yield f"{where}: {here!r} {one}, {anew!r} {other}"
     elif here != anew:
-        yield f"{where}: {here!r} when followed, {anew!r} from scratch"
+        yield f"{where}: {here!r} {one}, {anew!r} {other}"

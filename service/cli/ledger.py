@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import backup, building, copying, verifying
+from service.cli import backup, building, copying, pruning, verifying
 from service.cli.people import noted
 from service.cli.running import DEFAULT, Config
 from service.errors import InvalidInput
@@ -21,7 +21,7 @@ token_commands = typer.Typer(help="Bearer tokens of the station.", no_args_is_he
 
 
 def register(app: typer.Typer) -> None:
-    for command in (verifying.verify, backup.backup, backup.restore, copying.copy):
+    for command in (verifying.verify, backup.backup, backup.restore, copying.copy, pruning.prune):
         ledger_commands.command()(command)
     app.add_typer(ledger_commands, name="ledger")
     app.add_typer(label_commands, name="labels")

@@ -92,6 +92,19 @@ class FolderImages:
         with self._lock, _unavailable(self._kept):
             self._file(self._kept, digest).unlink(missing_ok=True)
 
+    def size(self, digest: str) -> int:
+        """Bytes of the picture, kept or in the ring; 0 when it is not there."""
+        return sum(file.stat().st_size for file in self._files(digest) if file.exists())
+
+    def remove(self, digest: str) -> None:
+        """For good, from both. Raises LedgerUnavailable."""
+        for file in self._files(digest):
+            with _unavailable(file):
+                file.unlink(missing_ok=True)
+
+    def _files(self, digest: str) -> list[Path]:
+        return [self._file(folder, digest) for folder in (self._kept, self._ring)] if _DIGEST.fullmatch(digest) else []
+
     @staticmethod
     def _file(folder: Path, digest: str) -> Path:
         return folder / digest[:2] / digest

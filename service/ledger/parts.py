@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from service.ledger.base import Base, rows_of
-from service.ledger.schema import columns, draw_policies, heartbeats, models, parts, values
+from service.ledger.schema import anchors, columns, draw_policies, heartbeats, models, parts, values
 from service.records import DrawPolicy, Heartbeat, ModelInForce, Verdict
 
 _VERDICTS = select(*columns(parts, Verdict))
@@ -87,7 +87,10 @@ def register(connection: Connection, model: ModelInForce, now: float) -> None:
 
 def _next_ordinal(connection: Connection, line: str) -> int:
     highest = connection.execute(select(func.max(parts.c.ordinal)).where(parts.c.line == line)).scalar_one()
-    return 0 if highest is None else int(highest) + 1
+    if highest is not None:
+        return int(highest) + 1
+    pruned = select(anchors.c.ordinal).where(anchors.c.name == parts.name, anchors.c.line == line)
+    return int(connection.execute(pruned).scalar() or 0)
 
 
 def _policy(connection: Connection, line: str) -> DrawPolicy | None:

@@ -10,8 +10,11 @@ from sqlalchemy import Select, Table, exists, func, or_, select, tuple_
 
 from service.ledger.base import AnyRow, Base, rows_of
 from service.ledger.schema import (
+    FIGURES,
     NOT_PASSED,
+    STRAGGLERS,
     acknowledgements,
+    anchors,
     challenge_parts,
     challenge_reports,
     columns,
@@ -25,6 +28,7 @@ from service.ledger.schema import (
 from service.records import (
     SEPARATOR,
     Acknowledgement,
+    Begins,
     ChallengePart,
     ChallengeReport,
     DrawPolicy,
@@ -32,6 +36,7 @@ from service.records import (
     Label,
     ModelInForce,
     Outcome,
+    Past,
     RecordedLabel,
     RecordedVerdict,
     Verdict,
@@ -54,6 +59,8 @@ _KEPT = (
     .order_by(parts.c.sequence)
     .limit(5_000)
 )
+_FIGURES = select(anchors.c.line, anchors.c.past).where(anchors.c.name == FIGURES)
+_STRAGGLERS = select(anchors.c.sequence).where(anchors.c.name == STRAGGLERS)
 _IN_FORCE = (
     select(*columns(models, ModelInForce))
     .where(models.c.sequence.in_(select(func.max(models.c.sequence)).group_by(models.c.line, models.c.role)))
@@ -186,6 +193,12 @@ class Reading(Base):
         )
         with self._reader.begin() as connection:
             return [(lot, count) for lot, count in connection.execute(query)]
+
+    def begins(self) -> Begins:
+        with self._reader.begin() as connection:
+            lines = {row.line: Past(**row.past) for row in connection.execute(_FIGURES)}
+            labels = connection.execute(_STRAGGLERS).scalar()
+        return Begins(lines, labels or 0)
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:
         """As of one moment, each ordered by line."""

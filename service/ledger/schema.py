@@ -383,9 +383,13 @@ anchors = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("hash", String, nullable=False),
     Column("ordinal", BigInteger, nullable=False),
+    Column("past", JSON),
 )
 """Where the rest of a table begins whose older rows are gone: name of the table, sequence and hash of the last row that is not
 there any more. A row with a line says at which ordinal the parts of that line begin."""
+FIGURES, STRAGGLERS = "figures", "stragglers"
+"""Names of anchors that are no table's: with what the figures of a line begin (records.Past), the first bucket that is there as a
+whole; up to which sequence a label may be of a part that is gone."""
 
 heartbeats = Table(
     "heartbeats",

@@ -21,6 +21,7 @@ from service.ledger.owners import FileOwners, ServerOwners
 from service.ledger.parts import Parts
 from service.ledger.people import People
 from service.ledger.postgres import open_server
+from service.ledger.pruning import Pruning
 from service.ledger.reading import Reading
 from service.ledger.searching import Searching
 from service.ledger.sqlite import Damaged, NotYet, open_file
@@ -33,7 +34,9 @@ BACKENDS: dict[str, Callable[[URL, bool], Engine]] = {"sqlite": open_file, "post
 LedgerUnavailable for what is not our bug."""
 
 
-class SqlLedger(Parts, Labels, Tokens, People, Challenges, Orders, Cameras, Leases, Studies, Reading, Searching):
+class SqlLedger(
+    Parts, Labels, Tokens, People, Challenges, Orders, Cameras, Leases, Studies, Reading, Searching, Pruning
+):
     """Fulfils ports.PartLedger, LabelLedger, PeopleLedger, ChallengeLedger, ModelLedger, CameraLedger, LeaseLedger, StudyLedger and LedgerReader. Any thread may call it; `close` when done."""
 
 

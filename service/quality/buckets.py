@@ -176,10 +176,12 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """The buckets of a line, in the order of its parts. The first of them are closed; closed_at: when, seconds UTC."""
+    """The buckets of a line, in the order of its parts. The first of them are closed; closed_at: when, seconds UTC. begins: ordinal
+    of its first part."""
 
     buckets: list[Bucket] = field(default_factory=list)
     closed_at: list[float] = field(default_factory=list)
+    begins: int = 0
 
     @property
     def closed(self) -> int:
@@ -188,7 +190,7 @@ class Filed:
 
     def start(self, number: int) -> int:
         """Ordinal of the first part of this bucket, also of the one that is yet to come."""
-        return self.buckets[number - 1].end if number else 0
+        return self.buckets[number - 1].end if number else self.begins
 
     def holding(self, ordinal: int) -> int:
         """Number of the bucket that holds, or would hold, the part with this ordinal."""

@@ -5,10 +5,10 @@ One meter for the audits of production parts, one for challenge parts: the form 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from service.quality.evidence import (
     NOTHING,
@@ -58,6 +58,16 @@ class _After(NamedTuple):
     ordinal: int
     model: str
 
+    def tell(self) -> dict[str, Any]:
+        """As JSON, which has no infinity."""
+        logs, cusum = ([None if value == -inf else value for value in row] for row in (self.logs, self.cusum))
+        return {**self._asdict(), "logs": logs, "cusum": cusum}
+
+    @classmethod
+    def told(cls, said: Mapping[str, Any]) -> _After:
+        logs, cusum = (tuple(-inf if value is None else value for value in said[row]) for row in ("logs", "cusum"))
+        return cls(**{**said, "logs": logs, "cusum": cusum})
+
 
 class Meter:
     """The e-detector of one row. A page is latched: it stands until somebody acknowledges it, recall is proven anew, or a
@@ -65,7 +75,14 @@ class Meter:
     Evidence begins anew with another model; a page about the one before it stands.
     """
 
-    def __init__(self, line: str, defect: str, threshold: float, detector: Detector) -> None:
+    def __init__(
+        self, line: str, defect: str, threshold: float, detector: Detector, carried: Mapping[str, Any] | None = None
+    ) -> None:
+        """carried: from `carry`, where steps before the first one are not there any more; of another threshold it says nothing."""
+        carried = carried if carried and carried["threshold"] == threshold else None
+        self._threshold = threshold
+        self._before = _After.told(carried["after"]) if carried else None
+        self.steps_before: int = carried["steps"] if carried else 0
         self.pages: list[Page] = []
         self._line = line
         self._defect = defect
@@ -74,6 +91,13 @@ class Meter:
         self._after: list[_After] = []
         self._crossed: set[int] = set()
         self._ended = 0
+
+    def carry(self, steps: int) -> dict[str, Any] | None:
+        """How the meter stood after so many steps, for one that begins with the next, as JSON; None: as if there had been none."""
+        after = self._after[steps - 1] if steps else self._before
+        if after is None:
+            return None
+        return {"threshold": self._threshold, "steps": self.steps_before + steps, "after": after.tell()}
 
     def forget_from(self, number: int) -> None:
         """The counts of this step changed: it and all after it are replayed at the next `follow`."""
@@ -109,7 +133,8 @@ class Meter:
             and self._after[first - 1].model == self._after[number].model
         ):
             first -= 1
-        return self._after[first - 1].ordinal if first else 0
+        before = self._after[first - 1] if first else self._before
+        return before.ordinal if before else 0
 
     def _next(self, taken: Step) -> _After:
         before = self._newest(taken.model) or _After(NOTHING, NOTHING, False, 0.0, inf, 0, taken.model)
@@ -121,7 +146,11 @@ class Meter:
 
     def _newest(self, model: str) -> _After | None:
         """None where this model has taken no step since it took over."""
-        return self._after[-1] if self._after and self._after[-1].model == model else None
+        newest = self._last()
+        return newest if newest and newest.model == model else None
+
+    def _last(self) -> _After | None:
+        return self._after[-1] if self._after else self._before
 
     def acknowledge(self, at: float, by: str, note: str) -> None:
         """Ends the page that stands; the next one needs evidence from after this moment."""
@@ -151,13 +180,13 @@ class Meter:
 
     def state(self, model: str) -> EvidenceState:
         """model: the one in force."""
-        newest = self._newest(model)
+        newest, last = self._newest(model), self._last()
         return EvidenceState(
             line=self._line,
             defect=self._defect,
             detector=self._detector,
             evidence=newest.value if newest else 0.0,
-            limit=self._after[-1].limit if self._after else 0.0,
+            limit=last.limit if last else 0.0,
             paged=self._standing(),
-            steps=len(self._after),
+            steps=self.steps_before + len(self._after),
         )

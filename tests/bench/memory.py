@@ -10,6 +10,7 @@ from typing import Any
 
 from service.monitor import Monitor
 from service.records import (
+    Begins,
     DrawPolicy,
     Heartbeat,
     Label,
@@ -87,6 +88,9 @@ class Endless:
         return []
 
     challenge_parts_after = challenge_reports_after = acknowledgements_after = _nothing_after
+
+    def begins(self) -> Begins:
+        return Begins()
 
     def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:
         return [MODEL], [], []
