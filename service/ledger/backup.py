@@ -25,8 +25,8 @@ def file_of(url: str) -> Path:
         raise InvalidInput(f"ledger {url!r}: expected a URL, such as sqlite:///PATH") from error
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         raise InvalidInput(
-            f"ledger {parsed.render_as_string()}: only one in a file is copied here; `pg_dump` copies one in PostgreSQL, see "
-            "docs/records.md"
+            f"ledger {parsed.render_as_string()}: only one in a file is backed up here; `redrabbit ledger copy` or pg_dump copy one "
+            "in PostgreSQL, see docs/records.md"
         )
     return Path(parsed.database)
 

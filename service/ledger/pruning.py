@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, collate, delete, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, insert, or_, select
 
 from service.errors import InvalidInput
 from service.ledger.base import Base, anchor, head
@@ -79,7 +79,7 @@ def plan(
     )
     known = connection.execute(select(anchors.c.sequence).where(anchors.c.name == STRAGGLERS)).scalar() or 0
     remaining = select(parts.c.line, func.min(parts.c.ordinal)).where(parts.c.sequence > last).group_by(parts.c.line)
-    first = {line: ordinal for line, ordinal in connection.execute(remaining).tuples()}  # noqa: C416 - rows are no pairs
+    first = {line: ordinal for line, ordinal in connection.execute(remaining)}  # noqa: C416 - a row is no pair to mypy
     return Plan(
         last=ends,
         rows={
@@ -168,9 +168,8 @@ def pictures(connection: Connection, plan: Plan) -> Iterator[str]:
 
 
 def _named(connection: Connection, which: ColumnElement[bool]) -> Iterator[str]:
-    """In order of their bytes, as Python has it, whatever the database is set to."""
-    binary = {"sqlite": "BINARY", "postgresql": "C"}[connection.dialect.name]
-    query = select(parts.c.image).where(parts.c.image != "", which).distinct().order_by(collate(parts.c.image, binary))
+    """In order of their bytes, as every store has its text."""
+    query = select(parts.c.image).where(parts.c.image != "", which).distinct().order_by(parts.c.image)
     yield from connection.execute(query, execution_options={"yield_per": 5_000}).scalars()
 
 

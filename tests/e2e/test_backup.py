@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from service.errors import InvalidInput
+from service.ledger.backup import file_of
 from service.ledger.sqlite import NotYet
 from service.ledger.store import open_ledger
 from service.records import Outcome, RecordedVerdict
@@ -163,3 +165,10 @@ def test_a_restore_overwrites_nothing(run: Run, ledger: Path, tmp_path: Path) ->
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
         assert expected in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_a_ledger_on_a_server_is_not_a_file() -> None:
+    """The line says what copies one, and no password."""
+    with pytest.raises(InvalidInput, match=r"redrabbit ledger copy.* or pg_dump") as refusal:
+        file_of("postgresql://redrabbit:secret@db/redrabbit")
+    assert "secret" not in str(refusal.value)
