@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from socketserver import ThreadingMixIn
-from threading import BoundedSemaphore, Thread
+from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Metric, disable_created_metrics
 from exporters import audit, challenge, drift, evidence, freshness, models, quality, thresholds
 from exporters.families import CONTENT_TYPE, exposition
 from exporters.scrape import Collectors
+from service.clients import Clients
 from service.errors import InvalidInput
 from service.pulse import Pulse
 from service.records import Snapshot
@@ -109,30 +110,40 @@ def _application(registry: CollectorRegistry, pulse: Pulse) -> Callable[..., Ite
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """So many clients at once and no more: who comes on top is hung up on, and asks again at the next scrape."""
+    """So many clients at once and no more: who comes on top while all are answered is hung up on, and asks again at the next scrape."""
 
     daemon_threads = True
     block_on_close = False
     come_round: Callable[[], None]
 
     def __init__(self, *arguments: Any) -> None:
-        self._free = BoundedSemaphore(SIMULTANEOUS)
+        self.clients = Clients(SIMULTANEOUS, PATIENCE)
         super().__init__(*arguments)
 
     def service_actions(self) -> None:
         """Of every round of the loop that serves. While all places are taken, by scrapes that hang perhaps, it does not come round."""
-        if self._free.acquire(blocking=False):
-            self._free.release()
+        self.clients.cut_off_late()
+        if not self.clients.full:
             self.come_round()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        return self._free.acquire(blocking=False)
+        return self.clients.let_in(request)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread is to be had
+            self.clients.leave(request)
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self.clients.leave(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked has gone; the base class prints a traceback."""
 
 
 class _Server6(_Server):
@@ -141,6 +152,12 @@ class _Server6(_Server):
 
 class _Quiet(WSGIRequestHandler):
     timeout = PATIENCE
+    server: _Server
+
+    def get_environ(self) -> dict[str, Any]:
+        """Asked for once the request is here as a whole."""
+        self.server.clients.has_sent(self.connection)
+        return super().get_environ()
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """No line per scrape."""

@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {*STATISTICS, "ports", "thresholds", "drawing", "inspection", "judges", "images", "sight"},
     "supervisor": set(),
     "pulse": set(),
-    "cameras": {*PORTS, "urls", "cameras"},
+    "clients": set(),
+    "cameras": {*PORTS, "urls", "clients", "cameras"},
     "model": {*PORTS, "images", "model", "quality"},
     "gate": {*STATISTICS, "thresholds", "images", "faults", "model", "gate"},
     "ledger": {*PORTS, "urls", "ledger"},
@@ -117,7 +118,7 @@ def test_only_the_composition_root_knows_the_exporters() -> None:
 
 def test_exporters_see_snapshots_and_no_machinery() -> None:
     """Collectors read what the monitor found out; they open no ledger and load no model. Formulas are pure, and everybody's."""
-    allowed = {*BASE, "quality", "ports", "thresholds", "monitor", "station", "pulse"}
+    allowed = {*BASE, "quality", "ports", "thresholds", "monitor", "station", "pulse", "clients"}
     wrong = [
         f"{file.relative_to(ROOT)} imports {name}"
         for file in (ROOT / "exporters").rglob("*.py")

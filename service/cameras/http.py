@@ -9,26 +9,27 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from email.parser import BytesParser
-from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from threading import BoundedSemaphore, Lock
-from time import monotonic
+from threading import Lock
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 from uuid import uuid4
 
 import structlog
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
+from service.cameras.forms import NoForm, file_of
 from service.cameras.ids import PATTERN, valid_part_id
+from service.clients import Clients
 from service.ports import Clock
 
 log = structlog.get_logger()
 
 CONNECTIONS = 128
 READ_WITHIN = 15.0
+BODIES = 16
+"""So many of the largest pictures may be on their way at once, in bytes: what a line holds at most before it has looked."""
 FUTURE = 60.0
 PIECE = 65536
 _DETAIL = b'{"detail": "too many connections; come again"}'
@@ -95,9 +96,8 @@ class PushServer(ThreadingHTTPServer):
         self.token = token
         self.limit = limit
         self.max_age = max_age
-        self.read_within = read_within
-        self._slots = BoundedSemaphore(CONNECTIONS)
-        self._reading: dict[socket.socket, float] = {}
+        self.clients = Clients(CONNECTIONS, read_within)
+        self._room = BODIES * limit
         self._lock = Lock()
         super().__init__(address, _Handler)
 
@@ -107,12 +107,14 @@ class PushServer(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._slots.acquire(blocking=False):
+        if not self.clients.let_in(request):
             self._turn_away(request)
             return
-        with self._lock:
-            self._reading[request] = monotonic() + self.read_within
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread is to be had
+            self.clients.leave(request)
+            self._turn_away(request)
 
     def _turn_away(self, request: socket.socket) -> None:
         """Says so without a thread and without waiting: the answer fits into any socket's buffer."""
@@ -127,22 +129,22 @@ class PushServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.has_read(request)
-            self._slots.release()
+            self.clients.leave(request)
 
-    def has_read(self, request: socket.socket) -> None:
-        """The request is here as a whole: from now on it is we who take time."""
+    def take(self, size: int) -> None:
+        """Room for so many bytes more. Raises Refused: all bodies together are no larger than BODIES of the largest."""
         with self._lock:
-            self._reading.pop(request, None)
+            if size > self._room:
+                raise Refused(503, "too many pictures at once; come again")
+            self._room -= size
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._room += size
 
     def service_actions(self) -> None:
-        """Called twice a second: cuts off who sends too slowly."""
-        with self._lock:
-            late = [request for request, until in self._reading.items() if monotonic() > until]
-        for request in late:
-            self.has_read(request)
-            with suppress(OSError):  # it has gone by itself
-                request.shutdown(socket.SHUT_RDWR)
+        """Called twice a second."""
+        self.clients.cut_off_late()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A sender that went away; the base class prints a traceback."""
@@ -156,34 +158,45 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.connection.settimeout(self._push.read_within)
+        self.connection.settimeout(self._push.clients.within)
 
     @property
     def _push(self) -> PushServer:
         return cast(PushServer, self.server)
 
     def do_GET(self) -> None:
-        healthy = urlsplit(self.path).path == "/healthz"
+        healthy = self._url().path == "/healthz"
         self._send(Answer(200, {"status": "ok"}) if healthy else Answer(404, {"detail": "no such page"}))
 
     def do_POST(self) -> None:
+        self._held = 0
         try:
+            self._refuse_strangers()
             pushed = self._pushed()
+            self._push.clients.has_sent(self.connection)
+            answer = self._push.inspect(pushed)
         except Refused as refused:
-            self._send(refused.answer)
-            return
-        self._push.has_read(self.connection)
-        self._send(self._push.inspect(pushed))
+            answer = refused.answer
+        finally:
+            self._push.give_back(self._held)
+        self._send(answer)
 
-    def _pushed(self) -> Pushed:
-        url = urlsplit(self.path)
-        if url.path != "/v1/parts":
+    def _url(self) -> SplitResult:
+        try:
+            return urlsplit(self.path)
+        except ValueError:  # half an IPv6 address, for one
+            return SplitResult("", "", "", "", "")
+
+    def _refuse_strangers(self) -> None:
+        if self._url().path != "/v1/parts":
             raise Refused(404, "no such page; expected POST /v1/parts")
         given = self.headers.get("Authorization", "").encode("latin-1", "replace")
         if self._push.token and not hmac.compare_digest(given, b"Bearer " + self._push.token):
             raise Refused(401, "expected the header Authorization: Bearer with this camera's token")
+
+    def _pushed(self) -> Pushed:
         content = self._body()
-        fields = _fields(url.query)
+        fields = _fields(self._url().query)
         part_id = fields.get("part_id", uuid4().hex)
         if not valid_part_id(part_id):
             raise Refused(422, f"part_id: expected {PATTERN} without ..")
@@ -219,11 +232,21 @@ class _Handler(BaseHTTPRequestHandler):
         if int(length) > self._push.limit:
             self._forget(min(int(length), 4 * self._push.limit))
             raise Refused(413, f"{length} bytes; expected at most {self._push.limit}")
-        content = self.rfile.read(int(length))
-        if len(content) != int(length):
-            raise Refused(400, f"{len(content)} of {length} bytes came")
+        pieces = []
+        while self._held < int(length) and (piece := self.rfile.read1(min(PIECE, int(length) - self._held))):
+            self._push.take(len(piece))  # what has come, not what was announced: that costs a sender nothing
+            self._held += len(piece)
+            pieces.append(piece)
+        if self._held != int(length):
+            raise Refused(400, f"{self._held} of {length} bytes came")
+        content = b"".join(pieces)
         kind = self.headers.get("Content-Type", "")
-        return _file_of(kind, content) if kind.lower().startswith("multipart/") else content
+        if not kind.lower().startswith("multipart/"):
+            return content
+        try:
+            return file_of(kind, content)
+        except NoForm as error:
+            raise Refused(422, str(error)) from error
 
     def _forget(self, length: int) -> None:
         """Reads what is refused anyway: most senders look at the answer only when they have sent all."""
@@ -255,13 +278,3 @@ def _fields(query: str) -> dict[str, str]:
     if len(dict(pairs)) != len(pairs):
         raise Refused(422, "a query parameter is given twice")
     return dict(pairs)
-
-
-def _file_of(kind: str, content: bytes) -> bytes:
-    """The one file of a multipart form."""
-    head = b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n"
-    message = BytesParser(policy=HTTP).parsebytes(head + content)
-    files = [part for part in message.iter_parts() if not part.is_multipart()] if message.is_multipart() else []
-    if len(files) != 1:
-        raise Refused(422, f"a form of {len(files)} parts; expected one, the picture")
-    return cast(bytes, files[0].get_payload(decode=True))

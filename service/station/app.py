@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 import structlog
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import LedgerUnavailable
 from service.records import Snapshot
-from service.station import api, challenge, oncall, pages, parts, review, runbook, sessions, studies, window
+from service.station import access, api, challenge, oncall, pages, parts, review, runbook, sessions, studies, window
 from service.station.deps import Deps, Watcher
 from service.station.desk import Desk
 from service.station.queue import Queue
 from service.station.refusals import add_refusals, answer
 
 MAX_BODY: Final = 8 * 1024 * 1024
+"""Of a list of labels, from somebody we know."""
+SMALL: Final = 64 * 1024
+"""Of everything else."""
+LARGE_AT_ONCE: Final = 4
+"""Bodies above SMALL that are in memory together; what JSON unfolds to may be twenty times as large."""
 PATIENCE: Final = 20.0
 FRESH: Final = 1.0
 CLOSE: Final = {"Connection": "close"}
+RETRY: Final = {"Retry-After": "2", **CLOSE}
+LARGE: Final = ("/v1/labels",)
+HOST: Final = re.compile(rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),  # without any a browser says of our own forms that they come from nowhere
@@ -96,6 +107,7 @@ class _Fence:
         self._app = app
         self._patience = patience
         self._meter = deps.meter
+        self._large = asyncio.BoundedSemaphore(LARGE_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,9 +121,11 @@ class _Fence:
                 message = await asyncio.wait_for(receive(), self._patience)
             except TimeoutError as error:
                 raise HTTPException(408, "the body took too long", CLOSE) from error
-            size += len(message.get("body", b""))
+            before, size = size, size + len(message.get("body", b""))
             if size > MAX_BODY:
                 raise HTTPException(413, f"the body is larger than {MAX_BODY} bytes", CLOSE)
+            if before <= SMALL < size:
+                await self._let_in_large(scope, held)
             return message
 
         async def with_headers(message: Message) -> None:
@@ -121,12 +135,38 @@ class _Fence:
                 message["headers"] = [*message.get("headers", ()), *HEADERS]
             await send(message)
 
-        try:
-            await self._app(scope, limited, with_headers)
-        except Exception:
-            log.exception("request failed", path=scope["path"])
-            if not status:
-                failed = JSONResponse({"detail": "internal error; the station's log says more"}, 500)
-                await failed(scope, receive, with_headers)
+        async with AsyncExitStack() as held:
+            try:
+                await (_refusal(scope) or self._app)(scope, limited, with_headers)
+            except Exception:
+                log.exception("request failed", path=scope["path"])
+                if not status:
+                    failed = JSONResponse({"detail": "internal error; the station's log says more"}, 500)
+                    await failed(scope, receive, with_headers)
         route = getattr(scope.get("route"), "path", "unmatched")
         self._meter.request(route, status, time.monotonic() - started)
+
+    async def _let_in_large(self, scope: Scope, held: AsyncExitStack) -> None:
+        """Before it is read any further: of people we know, a few at once, the others wait."""
+        request = Request(scope)
+        if scope["path"] not in LARGE:
+            raise HTTPException(413, f"the body is larger than {SMALL} bytes", CLOSE)
+        try:
+            await run_in_threadpool(access.caller, request)
+            await asyncio.wait_for(held.enter_async_context(self._large), self._patience)
+        except HTTPException as refusal:
+            raise HTTPException(refusal.status_code, refusal.detail, {**(refusal.headers or {}), **CLOSE}) from refusal
+        except LedgerUnavailable as error:
+            raise HTTPException(503, "the ledger is not available just now", RETRY) from error
+        except TimeoutError as error:
+            raise HTTPException(503, "too many large bodies at once; come again", RETRY) from error
+
+
+def _refusal(scope: Scope) -> ASGIApp | None:
+    """Of what everything behind takes for granted: a host that can be read, and no NUL, which no database keeps."""
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if len(hosts) > 1 or not all(HOST.fullmatch(host) for host in hosts):
+        return JSONResponse({"detail": "expected one header Host, with the name of a host"}, 400, CLOSE)
+    if b"%00" in scope["query_string"]:
+        return JSONResponse({"detail": "a NUL in the query"}, 400)
+    return JSONResponse({"detail": "there is no such page"}, 404) if "\0" in scope["path"] else None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import FastAPI, Request
-from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from service.station.pages import templates
+
+FAULTS: Final = 10
+"""So many are told of one request."""
 
 
 def add_refusals(app: FastAPI) -> None:
@@ -25,10 +30,14 @@ def add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def not_understood(request: Request, error: RequestValidationError) -> Response:
-        if not _is_read_by_somebody(request):
-            return await request_validation_exception_handler(request, error)
-        first = error.errors()[0]
-        return answer(request, 422, f"{first['loc'][-1]}: {first['msg']}")
+        faults = [
+            {"type": one["type"], "loc": [str(step)[:80] for step in one["loc"]], "msg": one["msg"][:200]}
+            for one in error.errors()[:FAULTS]
+        ]
+        if _is_read_by_somebody(request):
+            return answer(request, 422, f"{faults[0]['loc'][-1]}: {faults[0]['msg']}")
+        # FastAPI's own answer repeats what came: megabytes, numbers that are none in JSON, half characters that cannot be written.
+        return Response(json.dumps({"detail": faults}), 422, media_type="application/json")
 
 
 def answer(request: Request, status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from service.errors import InvalidInput
+from service.station.connections import HEAD_WITHIN, MOST, Bounded
 from service.station.deps import Deps
 
 
@@ -23,6 +24,7 @@ def serve(
     stopping: Event,
     alive: Callable[[], None] = lambda: None,
     tls: tuple[Path, Path] | None = None,
+    connections: type[Bounded] = Bounded,
 ) -> None:
     """address: HOST:PORT. Blocks until `stopping` is set, then lets answers that are on their way end. Raises InvalidInput.
 
@@ -42,12 +44,13 @@ def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=256,
-            timeout_keep_alive=10,
+            http=connections,
+            ws="none",
+            limit_concurrency=MOST + 1,
+            timeout_keep_alive=int(HEAD_WITHIN),
             timeout_graceful_shutdown=5,
             callback_notify=come_round,
             timeout_notify=1,
-            h11_max_incomplete_event_size=16_384,
             ssl_certfile=tls[0] if tls else None,
             ssl_keyfile=tls[1] if tls else None,
         )

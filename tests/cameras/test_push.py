@@ -13,10 +13,11 @@ import httpx
 import pytest
 
 from service.cameras import open_camera
-from service.cameras.http import CONNECTIONS, Answer, PushServer
+from service.cameras.http import CONNECTIONS, Answer, Pushed, PushServer
 from service.cameras.push import Push
 from service.errors import BadImage, InvalidInput
 from tests.cameras.stage import NOW, CountingMeter, opened, verdict_of
+from tests.servers import until
 
 
 class Sender:
@@ -247,19 +248,39 @@ def test_a_slow_sender_is_cut_off(server: PushServer) -> None:
     assert httpx.post(url, content=b"x").status_code == 200
 
 
-def test_one_connection_too_many_is_told_to_come_again(server: PushServer) -> None:
-    """503 with Retry-After at the limit; service again once the idle ones are cut off."""
+def test_who_says_nothing_makes_room(server: PushServer) -> None:
+    """Where all places are taken by connections that send nothing, the oldest of them is cut off and the picture is inspected."""
     address = ("127.0.0.1", server.server_port)
-    url = f"http://127.0.0.1:{server.server_port}/v1/parts"
+    server.clients.within = 600.0
     with ExitStack() as idle:
-        server.read_within = 600.0
-        for _ in range(CONNECTIONS):
-            idle.enter_context(socket.create_connection(address))
+        silent = [idle.enter_context(socket.create_connection(address, timeout=20)) for _ in range(CONNECTIONS)]
+        until(lambda: server.clients.full, "all places are taken")
+        assert httpx.post(f"http://127.0.0.1:{server.server_port}/v1/parts", content=b"x").status_code == 200
+        assert silent[0].recv(1) == b""
+
+
+def test_one_picture_too_many_is_told_to_come_again() -> None:
+    """503 with Retry-After where every place is taken by a picture that is being inspected."""
+    go = Event()
+
+    def slow(pushed: Pushed) -> Answer:
+        go.wait(60)
+        return Answer(200, {})
+
+    server = PushServer(("127.0.0.1", 0), slow, lambda: NOW, b"", limit=1000, max_age=60)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/v1/parts"
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        inspected = [pool.submit(httpx.post, url, content=b"x", timeout=60) for _ in range(CONNECTIONS)]
+        until(lambda: server.clients.full and not server.clients._sending, "all are being inspected")
         answer = httpx.post(url, content=b"x")
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-    while (status := httpx.post(url, content=b"x").status_code) == 503:
-        Event().wait(0.01)
-    assert status == 200
+        go.set()
+        assert {one.result().status_code for one in inspected} == {200}
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
 
 def test_addresses_that_cannot_be_served_are_one_line(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from service.monitor import Monitor
 from service.records import Outcome, Verdict
 from service.station.access import hash_secret, new_secret
 from service.station.app import create_app
+from service.station.connections import Bounded
 from service.station.deps import Deps
 from service.station.meter import Unmetered
 from service.station.samples import Studies
@@ -83,7 +84,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Station]]:
     """Starts a station; keys replace single parts of it, `patience` the time that a body may take."""
     with ExitStack() as opened:
 
-        def starting(patience: float = 20.0, **parts: Any) -> Station:
+        def starting(patience: float = 20.0, connections: type[Bounded] = Bounded, **parts: Any) -> Station:
             clock = SimulatedClock()
             ledger = opened.enter_context(closing(open_ledger(f"sqlite:///{tmp_path}/ledger.db", clock)))
             ledger.register(MODEL)
@@ -107,7 +108,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Station]]:
             )
             address, stopping = f"127.0.0.1:{free_port()}", Event()
             app = create_app(replace(deps, **parts), patience)
-            thread = Thread(target=serve, args=(app, address, stopping))
+            thread = Thread(target=serve, args=(app, address, stopping), kwargs={"connections": connections})
             thread.start()
             opened.callback(thread.join)
             opened.callback(stopping.set)
