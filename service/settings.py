@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.errors import InvalidInput
 from service.thresholds import Seconds
-from service.yamltext import parse_mapping, validated
+from service.yamltext import parse_mapping, parse_value, validated
 
 PREFIX = "REDRABBIT_"
 WHICH_FILE = "REDRABBIT_CONFIG"
@@ -28,9 +27,10 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$"
 
 def _bytes(value: object) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(kB|MB|GB|TB)", value.strip()) if isinstance(value, str) else None
-    if match is None:
+    size = float(match[1]) * _SIZES[match[2]] if match else -1.0
+    if not 0 <= size < 2**63:
         raise ValueError("expected a size with its unit, such as 500MB or 2GB")
-    return int(float(match[1]) * _SIZES[match[2]])
+    return int(size)
 
 
 def address(value: object) -> str:
@@ -126,10 +126,7 @@ def _override(content: dict[str, Any], name: str, text: str) -> None:
         here = here.setdefault(level, {})
         if not isinstance(here, dict):
             raise InvalidInput(f"environment variable {name}: {level} has no keys below it")
-    try:
-        here[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"environment variable {name}: not readable: {text[:80]!r}") from error
+    here[key] = parse_value(text, f"environment variable {name}")
 
 
 def _anchored(settings: Settings, folder: Path) -> Settings:

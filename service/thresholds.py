@@ -42,19 +42,26 @@ BUILT_IN: dict[str, Any] = {
 }
 """What holds where the file is silent, in the words of the file."""
 
+LONGEST = 36_500 * 86_400.0
+"""Seconds. Beyond it a number was mistyped, and what waits for it never comes."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(value: object) -> float:
     """'8h', '90d', '20ms' -> seconds. A bare number has no unit and is refused."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", value.strip()) if isinstance(value, str) else None
-    if match is None or float(match[1]) <= 0:
-        raise ValueError("expected a duration above zero with its unit, such as 20ms, 30s, 15m, 8h or 90d")
-    return float(match[1]) * _UNITS[match[2]]
+    duration = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 0 < duration <= LONGEST:
+        raise ValueError(
+            "expected a duration above zero and of at most 36500d, with its unit, such as 20ms, 30s, 15m, 8h or 90d"
+        )
+    return duration
 
 
 def _ratio(value: object) -> float:
     if not _is_number(value):
+        raise ValueError("expected a ratio between 0 and 1, such as 0.80")
+    if value > 100:
         raise ValueError("expected a ratio between 0 and 1, such as 0.80")
     if value > 1:
         raise ValueError(f"expected a ratio between 0 and 1; for {value:g} % write {value / 100:g}")

@@ -93,7 +93,7 @@ class Contract(_Section):
     good: ClassName
     input: Input
     thresholds: dict[str, Annotated[float, Field(gt=0, le=1)]]
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     data: str = ""
     validation: dict[str, Proven] = Field(default_factory=dict)
     guesses: tuple[Share, Share, Share, Share, Share] | None = None

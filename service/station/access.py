@@ -15,6 +15,8 @@ from service.records import Deed
 from service.station.deps import Deps
 
 RANK: Final = {"inspector": 1, "engineer": 2, "admin": 3}
+NO_NUL: Final = r"^[^\x00]*$"
+"""What a database is asked about."""
 COOKIE: Final = "redrabbit"
 SECURE_COOKIE: Final = "__Host-redrabbit"
 """Over https: no other host, no plain http and no path of it can set this one."""

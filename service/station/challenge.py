@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.errors import InvalidInput
 from service.records import ChallengePart, ModelInForce
-from service.station.access import HERE, RANK, Caller, allowed, note
+from service.station.access import HERE, NO_NUL, RANK, Caller, allowed, note
 from service.station.deps import Deps
 from service.thresholds import seconds
 
@@ -42,8 +42,8 @@ class Report(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    part_id: Annotated[str, Field(max_length=128)]
-    name: str
+    part_id: Annotated[str, Field(max_length=128, pattern=NO_NUL)]
+    name: Annotated[str, Field(max_length=64, pattern=NO_NUL)]
 
 
 def challenge_part(asked: Registration, models: Sequence[ModelInForce], by: str) -> ChallengePart:

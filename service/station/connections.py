@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -26,6 +26,7 @@ class Bounded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._no_body = 0
+        self._too_large = False
         self._waits: asyncio.TimerHandle | None = None
         self._writes: asyncio.TimerHandle | None = None
         super().connection_made(transport)
@@ -33,10 +34,11 @@ class Bounded(HttpToolsProtocol):
         self._wait(self.head_within)
 
     def _make_room(self) -> None:
-        there = [one for one in self.connections if isinstance(one, Bounded) and not one.transport.is_closing()]
-        waited_for = [one for one in there if one._waits is not None]
-        if len(there) > MOST and waited_for:
-            min(waited_for, key=lambda one: one._waits.when() if one._waits else 0.0).transport.abort()
+        waited_for = {one: one._waits.when() for one in self.connections if isinstance(one, Bounded) and one._waits}
+        if len(self.connections) > MOST and waited_for:
+            oldest = min(waited_for, key=lambda one: waited_for[one])
+            oldest.transport.abort()
+            self.connections.discard(oldest)  # it does so itself, later
 
     def _wait(self, seconds: float) -> None:
         """Then nobody waits any more."""
@@ -54,6 +56,8 @@ class Bounded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
         self._no_body += len(data)
         super().data_received(data)
         if self._no_body > HEAD and not self.transport.is_closing():
@@ -61,7 +65,7 @@ class Bounded(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Of what is no HTTP, too."""
-        kind = STATUS_LINE[431 if self._no_body > HEAD else 400]
+        kind = STATUS_LINE[431 if self._too_large or self._no_body > HEAD else 400]
         head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(msg)
         self.transport.write(kind + head + msg.encode("ascii"))
         self.transport.close()
@@ -71,7 +75,8 @@ class Bounded(HttpToolsProtocol):
         self._wait(self.head_within)
 
     def on_headers_complete(self) -> None:
-        if self._no_body > HEAD:
+        self._too_large = len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD
+        if self._too_large:
             raise ValueError("the head is too large")
         super().on_headers_complete()
         self._wait(self.whole_within)
@@ -102,8 +107,3 @@ class Bounded(HttpToolsProtocol):
             self._writes.cancel()
             self._writes = None
         super().resume_writing()
-
-
-def with_patience(**seconds: Any) -> type[Bounded]:
-    """The same with other times."""
-    return type("Impatient", (Bounded,), seconds)

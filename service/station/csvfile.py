@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -18,7 +18,9 @@ from service.station.desk import Claim, Desk
 
 COLUMNS: Final = ("part_id", "label", "inspector", "labelled_at")
 ROWS_AT_ONCE: Final = 1000
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for the beginning of one, in wide characters too."""
+LONGEST_LINE: Final = 65_536
 
 
 @dataclass(slots=True)
@@ -50,18 +52,31 @@ def import_labels(file: Path, desk: Desk, caller: Caller) -> Imported:
 
 def _rows(text: TextIO, source: str) -> Iterator[tuple[int, Claim]]:
     """(line, claim) of each row that is not empty."""
-    head = text.readline()
+    lines = _lines(text, source)
+    head = next(lines, "")
     separator = max(",;\t", key=head.count)
     names = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]
     if unknown := [name for name in names if name not in (*COLUMNS, "source")]:
         raise InvalidInput(f"{source}: line 1: column {unknown[0]!r}; expected {', '.join(COLUMNS)}")
     if missing := [name for name in COLUMNS[:2] if name not in names]:
         raise InvalidInput(f"{source}: line 1: column {missing[0]} is missing; expected {', '.join(COLUMNS)}")
-    reader = csv.reader(text, delimiter=separator)
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"{source}: line 1: a column stands there twice; expected {', '.join(COLUMNS)}")
+    reader = csv.reader(lines, delimiter=separator)
     for cells in reader:
         if any(cell.strip() for cell in cells):
             values = dict(zip(names, (cell.strip() for cell in cells), strict=False))
             yield reader.line_num + 1, Claim(*(values.get(name) for name in COLUMNS))
+
+
+def _lines(text: TextIO, source: str) -> Iterator[str]:
+    """One by one, none larger than memory."""
+    for number in count(1):
+        if not (line := text.readline(LONGEST_LINE + 1)):
+            return
+        if len(line) > LONGEST_LINE:
+            raise InvalidInput(f"{source}: line {number}: more than {LONGEST_LINE} characters; expected a short row")
+        yield line
 
 
 def references(file: Path) -> dict[str, str]:

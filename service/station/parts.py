@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Annotated, Any, Final
 
 import cv2
@@ -24,6 +25,9 @@ router = APIRouter(include_in_schema=False)
 
 SIDES: Final = (64, 2048)
 """Pixels: the smallest and the largest picture that a page asks for."""
+
+DECODING: Final = BoundedSemaphore(4)
+"""Pictures that are unpacked at once: a page asks for 120, and a large one takes 150 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +150,14 @@ def picture(
     content = deps.images.load(_recorded(deps, part_id, who).verdict.image)
     if content is None:
         raise HTTPException(404, "this picture is no longer kept")
-    try:
-        image = decode(content)
-    except BadImage as fault:
-        raise HTTPException(404, f"this picture cannot be shown: {fault}") from fault
-    scale = min(1.0, side / max(image.shape[:2]))
-    size = tuple(max(1, round(length * scale)) for length in image.shape[1::-1])
-    done, small = cv2.imencode(".jpg", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    with DECODING:
+        try:
+            image = decode(content)
+        except BadImage as fault:
+            raise HTTPException(404, f"this picture cannot be shown: {fault}") from fault
+        scale = min(1.0, side / max(image.shape[:2]))
+        size = tuple(max(1, round(length * scale)) for length in image.shape[1::-1])
+        done, small = cv2.imencode(".jpg", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     if not done:
         raise HTTPException(404, "this picture cannot be shown")
     return Response(small.tobytes(), media_type="image/jpeg")

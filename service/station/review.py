@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.errors import InvalidInput
 from service.records import Lease, LineSnapshot, ModelInForce, Sample, Snapshot
-from service.station.access import Caller, allowed
+from service.station.access import NO_NUL, Caller, allowed
 from service.station.api import as_picture, picture_of
 from service.station.deps import Deps
 from service.station.desk import INSPECTOR, Claim, Desk
@@ -24,7 +24,8 @@ MOST = 3
 
 router = APIRouter(tags=["labels"])
 Inspector = Annotated[Caller, Depends(allowed("inspector"))]
-Ids = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=20)]
+Id = Annotated[str, Field(max_length=64, pattern=NO_NUL)]
+Ids = Annotated[list[Id], Field(max_length=20)]
 
 
 class _Asked(BaseModel):
@@ -51,7 +52,7 @@ class Back(_Asked):
 class Answer(_Asked):
     """labelled_at: seconds UTC, when the key was pressed; the same again is no change."""
 
-    lease: Annotated[str, Field(max_length=64)]
+    lease: Id
     label: Annotated[str, Field(max_length=128)]
     labelled_at: float | None = None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address, ip_network
+from threading import BoundedSemaphore
 from typing import Annotated, Final
 
 from argon2 import PasswordHasher
@@ -16,6 +18,7 @@ from limits.strategies import MovingWindowRateLimiter
 from service.records import Deed
 from service.station.access import (
     IDLE,
+    NO_NUL,
     SESSION_PREFIX,
     Caller,
     cookie_name,
@@ -35,6 +38,9 @@ HASHER: Final = PasswordHasher()
 NOBODY: Final = HASHER.hash(new_secret())
 """What a password is held against where there is nobody of that name: it takes as long to be wrong."""
 
+HASHING: Final = BoundedSemaphore(2)
+"""Each takes 64 MiB while it lasts."""
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -47,12 +53,22 @@ class Tries:
 
     def refuse_too_many(self, name: str, source: str) -> None:
         """Counts one more. Raises HTTPException 429."""
-        for limit, key in ((PER_NAME, f"name {hash_secret(name)}"), (PER_ADDRESS, f"from {source}")):
+        # The address first: else somebody could have us remember a name for every try.
+        for limit, key in ((PER_ADDRESS, f"from {_network(source)}"), (PER_NAME, f"name {hash_secret(name)}")):
             if not self._limiter.hit(limit, key):
                 raise HTTPException(429, "too many tries; wait", {"Retry-After": str(self._wait(limit, key))})
 
     def _wait(self, limit: RateLimitItem, key: str) -> int:
         return max(1, round(self._limiter.get_window_stats(limit, key).reset_time - time.time()))
+
+
+def _network(source: str) -> str:
+    """An address, or the network of an IPv6 one: who has one of those has 2^64 addresses."""
+    try:
+        address = ip_address(source)
+    except ValueError:
+        return source
+    return source if address.version == 4 else str(ip_network((int(address) >> 64 << 64, 64)))
 
 
 @router.get("/sign-in", response_class=HTMLResponse)
@@ -63,7 +79,7 @@ def sign_in(request: Request, next: Annotated[str, Query()] = "/") -> Response:
 @router.post("/sign-in", response_class=HTMLResponse)
 def signed_in(
     request: Request,
-    name: Annotated[str, Form(max_length=200)] = "",
+    name: Annotated[str, Form(max_length=200, pattern=NO_NUL)] = "",
     password: Annotated[str, Form(max_length=1000)] = "",
     token: Annotated[str, Form(max_length=200)] = "",
     next: Annotated[str, Form()] = "/",
@@ -98,7 +114,8 @@ def right(deps: Deps, name: str, password: str) -> bool:
     """Whether this is somebody's password; takes as long where there is nobody of that name."""
     person = deps.people.person(name)
     try:
-        return HASHER.verify(person.password if person else NOBODY, password) and person is not None
+        with HASHING:
+            return HASHER.verify(person.password if person else NOBODY, password) and person is not None
     except (VerificationError, InvalidHashError):
         return False
 
@@ -130,7 +147,10 @@ def _admin(who: Annotated[Caller, Depends(known_visitor)]) -> Caller:
 
 @router.get("/trail", response_class=HTMLResponse)
 def trail(
-    request: Request, who: Annotated[Caller, Depends(_admin)], name: str = "", before: int | None = None
+    request: Request,
+    who: Annotated[Caller, Depends(_admin)],
+    name: str = "",
+    before: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
 ) -> Response:
     """Who did what, the newest first."""
     deps: Deps = request.app.state.deps
