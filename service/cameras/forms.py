@@ -67,6 +67,6 @@ def file_of(kind: str, content: bytes) -> bytes:
             MultipartParser(boundary, told).write(content)
     except (FormParserError, MultipartParseError) as error:
         raise NoForm("no multipart form; expected one part, the picture") from error
-    if not found.complete:
-        raise NoForm(f"a form of {found.parts} parts that does not end; expected one, the picture")
+    if not found.complete or found.parts != 1:
+        raise NoForm("no whole multipart form; expected one part, the picture")
     return b"".join(found.content)

@@ -52,7 +52,7 @@ def import_labels(file: Path, desk: Desk, caller: Caller) -> Imported:
 
 def _rows(text: TextIO, source: str) -> Iterator[tuple[int, Claim]]:
     """(line, claim) of each row that is not empty."""
-    lines = _lines(text, source)
+    lines = _lines(text)
     head = next(lines, "")
     separator = max(",;\t", key=head.count)
     names = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]
@@ -69,13 +69,13 @@ def _rows(text: TextIO, source: str) -> Iterator[tuple[int, Claim]]:
             yield reader.line_num + 1, Claim(*(values.get(name) for name in COLUMNS))
 
 
-def _lines(text: TextIO, source: str) -> Iterator[str]:
-    """One by one, none larger than memory."""
+def _lines(text: TextIO) -> Iterator[str]:
+    """One by one. Raises csv.Error for one that is no row: it may be as large as the file."""
     for number in count(1):
         if not (line := text.readline(LONGEST_LINE + 1)):
             return
         if len(line) > LONGEST_LINE:
-            raise InvalidInput(f"{source}: line {number}: more than {LONGEST_LINE} characters; expected a short row")
+            raise csv.Error(f"line {number} has more than {LONGEST_LINE} characters")
         yield line
 
 

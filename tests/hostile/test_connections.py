@@ -18,7 +18,6 @@ from tests.hostile.memory import peak_growth
 from tests.line import picture
 from tests.station.conftest import Station
 
-
 JSON = {"Content-Type": "application/json"}
 
 
