@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -147,8 +148,10 @@ class PushServer(ThreadingHTTPServer):
         self.clients.cut_off_late()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A sender that went away; the base class prints a traceback."""
-        log.warning("request failed", client=str(client_address[0]), exc_info=True)
+        """A sender that went away is worth a line; what else goes wrong is a fault of ours. The base class prints."""
+        error = sys.exc_info()[1]
+        ours = not isinstance(error, OSError)
+        log.warning("request failed", client=str(client_address[0]), why=type(error).__name__, exc_info=ours)
 
 
 class _Handler(BaseHTTPRequestHandler):

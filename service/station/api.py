@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
+from pydantic import BaseModel
 
 from service.records import RecordedVerdict
 from service.station import views
 from service.station.access import Caller, allowed, scraper
 from service.station.deps import Deps
 from service.station.desk import PART_ID, Claim, Desk
+from service.station.refusals import Refusal
 
 MOST_LABELS = 10_000
 KINDS = {
@@ -32,7 +34,22 @@ def _deps(request: Request) -> Deps:
     return found
 
 
-@router.post("/v1/labels", tags=["labels"])
+class Receipt(BaseModel):
+    """What became of a label."""
+
+    part_id: str
+    status: str
+    reason: str
+
+
+@router.post(
+    "/v1/labels",
+    tags=["labels"],
+    responses={
+        202: {"model": Receipt, "description": "recorded; its part is not there yet"},
+        422: {"model": Receipt | Refusal},
+    },
+)
 def add_labels(request: Request, response: Response, who: Inspector, body: Annotated[Any, Body()]) -> Any:
     """Takes one label, or a list of up to 10,000: part_id, label, inspector, labelled_at (optional; now).
 

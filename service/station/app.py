@@ -23,7 +23,7 @@ from service.station import access, api, challenge, oncall, pages, parts, review
 from service.station.deps import Deps, Watcher
 from service.station.desk import Desk
 from service.station.queue import Queue
-from service.station.refusals import add_refusals, answer
+from service.station.refusals import REFUSALS, add_refusals, answer
 
 MAX_BODY: Final = 8 * 1024 * 1024
 """Of a list of labels, from somebody we know."""
@@ -49,7 +49,7 @@ log = structlog.get_logger()
 
 def create_app(deps: Deps, patience: float = PATIENCE) -> FastAPI:
     """The station over the given parts; it owns none of them. patience: seconds for the next piece of a body."""
-    app = FastAPI(title="redrabbit station", docs_url=None, redoc_url=None)
+    app = FastAPI(title="redrabbit station", docs_url=None, redoc_url=None, responses=REFUSALS)
     app.state.deps = deps
     app.state.desk = Desk(deps.ledger, deps.labels, deps.clock, deps.meter)
     app.state.tries = sessions.Tries()

@@ -5,18 +5,40 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from service.station.pages import templates
 
 FAULTS: Final = 10
 """So many are told of one request."""
+
+
+class Fault(BaseModel):
+    """One field that is not as described. loc: where it stands."""
+
+    type: str
+    loc: list[str]
+    msg: str
+
+
+class Refusal(BaseModel):
+    """Why nothing was done: in words, or field by field."""
+
+    detail: str | list[Fault]
+
+
+REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Refusal, "description": HTTPStatus(status).phrase}
+    for status in (400, 401, 403, 404, 408, 413, 422, 503)
+}
+"""What every call may be answered beside what it is for."""
 
 
 def add_refusals(app: FastAPI) -> None:

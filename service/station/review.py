@@ -17,6 +17,7 @@ from service.station.deps import Deps
 from service.station.desk import INSPECTOR, Claim, Desk
 from service.station.pages import Visitor, templates
 from service.station.queue import Queue
+from service.station.refusals import Refusal
 from service.station.views import hour
 
 MOST = 3
@@ -113,7 +114,14 @@ def back(request: Request, who: Inspector, body: Back) -> dict[str, str]:
     return {"status": "given back"}
 
 
-@router.post("/v1/review/answers")
+class Outcome(BaseModel):
+    """What became of an answer."""
+
+    status: str
+    reason: str
+
+
+@router.post("/v1/review/answers", responses={422: {"model": Outcome | Refusal}})
 def answer(request: Request, response: Response, who: Inspector, body: Answer) -> dict[str, str]:
     """One label, durable when answered; run out or not, the lease says what it is about. Status 422: refused, with the reason.
 
@@ -154,7 +162,7 @@ def image(request: Request, who: Inspector, lease: str, inspector: str = "") -> 
     return as_picture(picture_of(deps, row))
 
 
-@router.get("/v1/review/{lease}/view")
+@router.get("/v1/review/{lease}/view", responses={409: {"model": Refusal}})
 def model_view(request: Request, who: Inspector, lease: str, inspector: str = "") -> dict[str, Any]:
     """What the model and others said of a part that this inspector has labelled; from then on he cannot label it again.
 
