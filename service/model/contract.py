@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import InvalidInput
-from service.model import safety
+from service.model import safety, wire
 from service.quality.expected import BINS
 from service.records import ALL, UNSURE, Image
 
@@ -176,7 +176,10 @@ def load(path: Path) -> tuple[onnx.ModelProto, bytes]:
     """An ONNX file whose graph may run (model.safety), whoever made it, and its bytes. Raises InvalidInput."""
     content = read_bytes(path)
     try:
+        wire.check(content)
         model = onnx.load_model_from_string(content)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from error
     except (DecodeError, ValueError) as error:
         raise InvalidInput(f"{path}: {len(content)} bytes that are no ONNX model") from error
     if not model.graph.node:
@@ -189,8 +192,8 @@ def first(error: ValidationError) -> str:
     """The first thing that does not fit: where, and why."""
     found = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in found["loc"])
-    said = str(found["msg"]).removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
+    said = " ".join(str(found["msg"]).removeprefix("Value error, ").split())[:300]
+    return f"{ascii(where)[1:-1][:120]}: {said}" if where else said
 
 
 def read_bytes(path: Path) -> bytes:

@@ -48,7 +48,9 @@ def check(model: onnx.ModelProto, path: Path) -> None:
     try:
         _check(model)
     except InvalidInput as error:
-        raise InvalidInput(f"{path}: {error}") from error
+        raise InvalidInput(
+            f"{path}: {' '.join(str(error).split())[:400]}"
+        ) from error  # names and dimensions are theirs
 
 
 def _check(model: onnx.ModelProto) -> None:
