@@ -24,6 +24,12 @@ class WorkerMeter:
             ("line", "camera", "reason"),
             registry=registry,
         )
+        self._redelivered = Counter(
+            "redrabbit_frames_redelivered_total",
+            "Frames of a JetStream that came again, as whoever had them did not judge them.",
+            ("line", "camera"),
+            registry=registry,
+        )
         self._camera_up = Gauge(
             "redrabbit_camera_up", "Whether the camera delivers (1) or not (0).", ("line", "camera"), registry=registry
         )
@@ -113,6 +119,9 @@ class WorkerMeter:
 
     def dropped(self, camera: str, reason: str) -> None:
         self._dropped.labels(self._line, camera, reason).inc()
+
+    def redelivered(self, camera: str) -> None:
+        self._redelivered.labels(self._line, camera).inc()
 
     def camera_up(self, camera: str, up: bool) -> None:
         self._camera_up.labels(self._line, camera).set(up)

@@ -82,6 +82,7 @@ class Metrics(_Section):
 
     exporter: Address = "127.0.0.1:9108"
     worker: Address = "127.0.0.1:9109"
+    camera: Address = "127.0.0.1:9110"
 
 
 class Settings(_Section):
@@ -98,6 +99,7 @@ class Settings(_Section):
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("CPUExecutionProvider",)
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     images: Images = Images()
+    publish: str = ""
     batch: Batch = Batch()
     releases: tuple[str, ...] = ()
     station: Station = Station()

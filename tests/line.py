@@ -52,6 +52,7 @@ class Playlist:
         self._parts = parts
         self.answered: list[tuple[str, Verdict]] = []
         self.set_aside: list[tuple[str, str]] = []
+        self.handed: list[str] = []
         self.closed = False
 
     def frames(self, stopping: Event) -> Iterator[Frame]:
@@ -67,6 +68,9 @@ class Playlist:
 
     def refused(self, frame: Frame, fault: BadImage) -> None:
         self.set_aside.append((frame.part_id, fault.reason))
+
+    def handed_on(self, frame: Frame) -> None:
+        self.handed.append(frame.part_id)
 
     def close(self) -> None:
         self.closed = True
@@ -93,6 +97,9 @@ class Counts:
 
     def dropped(self, camera: str, reason: str) -> None:
         self.drops[reason] += 1
+
+    def redelivered(self, camera: str) -> None:
+        self.drops["redelivered"] += 1
 
     def camera_up(self, camera: str, up: bool) -> None:
         pass

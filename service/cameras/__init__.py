@@ -12,6 +12,7 @@ from urllib.parse import SplitResult
 from service.cameras.folder import Folder
 from service.cameras.live import LiveVideo
 from service.cameras.options import split, unusable
+from service.cameras.pulled import Pulled
 from service.cameras.push import Push
 from service.cameras.video import VideoFile
 from service.ports import Camera, Clock, Meter
@@ -41,6 +42,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "usb": LiveVideo,
     "rtsp": LiveVideo,
     "push": Push,
+    "nats": Pulled,
+    "tls": Pulled,
 }
 NO_MORE: Final[Mapping[str, Kind]] = {}
 

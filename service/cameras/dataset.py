@@ -91,5 +91,8 @@ class Dataset:
     def refused(self, frame: Frame, fault: BadImage) -> None:
         """Nothing to set aside: the pictures are the data set's own."""
 
+    def handed_on(self, frame: Frame) -> None:
+        """Nothing to forget: the pictures are the data set's own."""
+
     def close(self) -> None:
         """Nothing is held open."""

@@ -239,16 +239,20 @@ class Folder:
         return content if len(content) == file.size and file.unchanged() else None
 
     def released(self, frame: Frame, verdict: Verdict) -> None:
-        with self._lock:
-            file = self._under_way.pop(frame.part_id, None)
-        if file is not None:
-            self._move_to_done(file)
+        self.handed_on(frame)
 
     def refused(self, frame: Frame, fault: BadImage) -> None:
         with self._lock:
             file = self._under_way.pop(frame.part_id, None)
         if file is not None:
             self._set_aside(file, str(fault))
+
+    def handed_on(self, frame: Frame) -> None:
+        """The file goes where released ones go."""
+        with self._lock:
+            file = self._under_way.pop(frame.part_id, None)
+        if file is not None:
+            self._move_to_done(file)
 
     def close(self) -> None:
         """Nothing is held open."""

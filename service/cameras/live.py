@@ -157,5 +157,8 @@ class LiveVideo:
     def refused(self, frame: Frame, fault: BadImage) -> None:
         """Nothing to set aside: the picture is gone."""
 
+    def handed_on(self, frame: Frame) -> None:
+        """Nothing to forget: the picture is gone."""
+
     def close(self) -> None:
         """The reader ends by itself once it is told to stop."""

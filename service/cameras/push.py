@@ -142,6 +142,10 @@ class Push:
     def refused(self, frame: Frame, fault: BadImage) -> None:
         self._settle(frame, Answer(422, {"detail": str(fault), "reason": fault.reason, "part_id": frame.part_id}))
 
+    def handed_on(self, frame: Frame) -> None:
+        """202: it will be judged, elsewhere; the verdict is in the ledger, and where the workers release it."""
+        self._settle(frame, Answer(202, {"part_id": frame.part_id, "verdict": None}))
+
     def close(self) -> None:
         """Whoever still waits is told to come again."""
         self._taking = False

@@ -104,5 +104,8 @@ class VideoFile:
     def refused(self, frame: Frame, fault: BadImage) -> None:
         """Nothing to set aside: the recording stays as it is."""
 
+    def handed_on(self, frame: Frame) -> None:
+        """Nothing to forget: the recording stays as it is."""
+
     def close(self) -> None:
         """Nothing is held open between plays."""

@@ -26,6 +26,7 @@ from service.cli import (
     model_orders,
     people,
     plan,
+    publishing,
     rules,
     running,
     study,
@@ -82,6 +83,7 @@ for _module in (
     rules,
     dashboards,
     totals,
+    publishing,
 ):
     _module.register(app)
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -146,7 +146,7 @@ def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], 
             judging.judges(settings, key, ledger, thresholds, meter, identity, judging.admission(settings))
         )
         model = judges.active.info
-        cameras = [opened.enter_context(closing(camera)) for camera in open_cameras(settings, meter, ledger)]
+        cameras = [opened.enter_context(closing(camera)) for camera in open_cameras(settings, meter, ledger.known)]
         releases = [opened.enter_context(closing(open_release(url))) for url in settings.releases]
         ledger.register(in_force(settings.line, model, time.time()))
         yield Worker(
@@ -193,7 +193,9 @@ def shipped_images(settings: Settings, meter: Meter) -> Iterator[ImageStore]:
         yield SharedImages(here, store, shipper.look)
 
 
-def open_cameras(settings: Settings, meter: Meter, ledger: SqlLedger) -> list[Camera]:
+def open_cameras(
+    settings: Settings, meter: Meter, known: Callable[[Sequence[str]], Mapping[str, float]]
+) -> list[Camera]:
     """The cameras of line.yaml, by URL."""
     from service.cameras import open_camera
     from service.cli.datasets import play
@@ -205,7 +207,7 @@ def open_cameras(settings: Settings, meter: Meter, ledger: SqlLedger) -> list[Ca
             name=name,
             meter=meter,
             clock=time.time,
-            known=ledger.known,
+            known=known,
             more={"dataset": play},
         )
         for name, url in settings.cameras.items()

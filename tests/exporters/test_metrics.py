@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from exporters import totals
 from exporters.families import counter, exposition, gauge
+from exporters.publisher import PublisherMeter
 from exporters.scrape import Collectors
 from exporters.serving import serve_metrics, snapshot_metrics
 from exporters.station import StationMetrics
@@ -44,6 +45,7 @@ def _everything(watched: WatchedThresholds) -> str:
     meter = WorkerMeter("a", worker)
     meter.observe("total", 0.02, 3)
     meter.dropped("left", "broken")
+    meter.redelivered("left")
     meter.camera_up("left", True)
     meter.camera_frame("left", 1_700_000_000.0)
     meter.camera_triggers("left", 2)
@@ -63,8 +65,17 @@ def _everything(watched: WatchedThresholds) -> str:
         exposition(registry.collect()).decode()
         for registry in (snapshot_metrics(lambda: SNAPSHOT, watched), worker, station)
     ]
+    texts.append(_own_of_the_publisher())
     texts.append(exposition(totals.families((), [totals.Total(("crack", "24h"), KNOWN)])).decode())
     return VARIES.sub(r"\1 0.001", "".join(texts))
+
+
+def _own_of_the_publisher() -> str:
+    """Its other families are called as the worker's, which the page has already."""
+    registry = CollectorRegistry()
+    PublisherMeter("a", registry).published("left")
+    lines = exposition(registry.collect()).decode().splitlines(keepends=True)
+    return "".join(line for line in lines if "frames_published" in line)
 
 
 def test_the_metrics_are_the_golden_ones(watched: WatchedThresholds) -> None:

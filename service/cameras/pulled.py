@@ -1,0 +1,240 @@
+"""`nats://host:4222/STREAM?expire=10m&ahead=256`: frames that `redrabbit camera` published, pulled by any number of workers.
+
+The workers of a line share one durable consumer for each camera. A frame is acknowledged once its record is on disk; one whose worker
+dies is delivered again, to whoever is there, and the ledger records no part twice. What three workers have died over, what is too
+old, and what is no picture goes to the subject of the dead letters, with the reason. ahead: frames that may be on their way in all
+workers together. expire: older frames are not judged any more. Also creds_file, nkey_file, token_file and ca_file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from math import isfinite
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult
+
+import structlog
+from pydantic import Field
+
+from service.cameras.ids import valid_part_id
+from service.cameras.options import AbsolutePath, Bytes, Options, Seconds, parsed, unusable
+from service.errors import BadImage
+from service.jetstream import (
+    AGAIN_AFTER,
+    CAMERA,
+    CAPTURED_AT,
+    LOT,
+    PART,
+    REASON,
+    Access,
+    JetStream,
+    Unavailable,
+    consumer,
+    dead_subject,
+    stream_of,
+    subject,
+)
+from service.ports import Clock, Meter
+from service.records import Frame, Verdict
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+log = structlog.get_logger()
+
+Word = Callable[["JetStreamContext"], Awaitable[Any]]
+
+AT_ONCE = 16
+WAIT = 0.5
+ACK_WAIT = 30.0
+"""Seconds after which the server gives a frame to somebody else. While its worker lives it says so three times as often."""
+
+TRIES = 3
+LONGEST_LOT = 128
+
+
+class NatsOptions(Options):
+    """How one is let in, by file."""
+
+    creds_file: AbsolutePath | None = None
+    nkey_file: AbsolutePath | None = None
+    token_file: AbsolutePath | None = None
+    ca_file: AbsolutePath | None = None
+
+    @property
+    def access(self) -> Access:
+        return Access(self.creds_file, self.nkey_file, self.token_file, self.ca_file)
+
+
+class PulledOptions(NatsOptions):
+    """ahead: frames on their way in all workers. expire: seconds."""
+
+    ahead: int = Field(default=256, ge=1, le=100_000)
+    expire: Seconds | None = Field(default=None, gt=0.0)
+
+
+class PublishOptions(NatsOptions):
+    """max_bytes: of the stream, where it has to be made."""
+
+    max_bytes: Bytes = 10_000_000_000
+
+
+class Pulled:
+    """Fulfils ports.Camera."""
+
+    live = False
+
+    def __init__(
+        self,
+        url: SplitResult,
+        line: str,
+        name: str,
+        meter: Meter,
+        clock: Clock,
+        known: Callable[[Sequence[str]], Mapping[str, float]],
+    ) -> None:
+        self.name = name
+        self._options = parsed(PulledOptions, url, name)
+        try:
+            self._stream = stream_of(url)
+        except ValueError as error:
+            raise unusable(name, url, str(error)) from error
+        self._line = line
+        self._meter = meter
+        self._clock = clock
+        self._lock = Lock()
+        self._under_way: dict[int, Msg] = {}
+        self._ended = Event()
+        Thread(target=self._hold, args=(self._ended,), name=f"hold-{name}", daemon=True).start()
+        self._server = JetStream(url, self._options.access, f"redrabbit worker {line}")
+
+    def frames(self, stopping: Event) -> Iterator[Frame]:
+        pulling: JetStreamContext.PullSubscription | None = None
+        while not stopping.is_set():
+            try:
+                if pulling is None:
+                    pulling = self._server.ask(self._subscribed)
+                    self._meter.camera_up(self.name, True)
+                found = self._server.ask(_fetching(pulling), timeout=WAIT + 5)
+            except Unavailable as error:
+                if pulling is not None or self._server.up:
+                    log.warning("no frames", camera=self.name, why=str(error))
+                self._meter.camera_up(self.name, False)
+                pulling = None
+                stopping.wait(AGAIN_AFTER)
+                continue
+            for message in found:
+                frame = self._frame(message)
+                if frame is not None:
+                    yield frame
+        self._meter.camera_up(self.name, False)
+
+    async def _subscribed(self, server: JetStreamContext) -> JetStreamContext.PullSubscription:
+        from nats.js.api import AckPolicy, ConsumerConfig
+
+        return await server.pull_subscribe(
+            subject(self._stream, self._line, self.name),
+            durable=consumer(self._line, self.name),
+            stream=self._stream,
+            config=ConsumerConfig(
+                ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT, max_deliver=-1, max_ack_pending=self._options.ahead
+            ),
+        )
+
+    def _frame(self, message: Msg) -> Frame | None:
+        """The frame of a message, which is under way from now on; None for one that goes to the dead letters."""
+        headers = message.headers or {}
+        part_id, lot = headers.get(PART, ""), headers.get(LOT, "")
+        try:
+            captured_at = float(headers.get(CAPTURED_AT, ""))
+        except ValueError:
+            captured_at = float("nan")
+        if not valid_part_id(part_id) or not isfinite(captured_at) or len(lot) > LONGEST_LOT or not lot.isprintable():
+            self._bury(message, "broken", "headers that are none of ours")
+            return None
+        deliveries = message.metadata.num_delivered or 1
+        if deliveries > 1:
+            self._meter.redelivered(self.name)
+        if deliveries > TRIES:
+            self._bury(message, "given_up", f"{TRIES} workers have ended over it")
+            return None
+        if self._options.expire is not None and self._clock() - captured_at > self._options.expire:
+            self._bury(message, "expired", f"older than {self._options.expire:g} s")
+            return None
+        frame = Frame(part_id, self._line, self.name, captured_at, bytes(message.data), lot)
+        with self._lock:
+            self._under_way[id(frame)] = message
+        return frame
+
+    def _bury(self, message: Msg, reason: str, why: str) -> None:
+        """To the dead letters, and then out of the stream. Whoever dies in between has it delivered again."""
+        log.error("a frame without a verdict", camera=self.name, part=(message.headers or {}).get(PART, ""), why=why)
+        self._meter.dropped(self.name, reason)
+        headers = {name: value for name, value in (message.headers or {}).items() if name in (PART, CAPTURED_AT, LOT)}
+        headers |= {REASON: f"{reason}: {why}"[:500], CAMERA: self.name}
+        where = dead_subject(self._stream, self._line, self.name)
+
+        async def buried(server: JetStreamContext) -> None:
+            await server.publish(where, message.data, headers=headers)
+            await message.ack()
+
+        self._server.tell(buried)
+
+    def _hold(self, ended: Event) -> None:
+        """Says of all that are under way that somebody is at it, also while the line is held because its ledger is away."""
+        while not ended.wait(ACK_WAIT / 3):
+            with self._lock:
+                messages = list(self._under_way.values())
+            for message in messages:
+                self._server.tell(_in_progress(message))
+
+    def _settled(self, frame: Frame) -> Msg | None:
+        with self._lock:
+            return self._under_way.pop(id(frame), None)
+
+    def released(self, frame: Frame, verdict: Verdict) -> None:
+        self.handed_on(frame)
+
+    def refused(self, frame: Frame, fault: BadImage) -> None:
+        message = self._settled(frame)
+        if message is not None:
+            self._bury(message, fault.reason, str(fault))
+
+    def handed_on(self, frame: Frame) -> None:
+        """Out of the stream."""
+        message = self._settled(frame)
+        if message is not None:
+            self._server.tell(_done(message))
+
+    def close(self) -> None:
+        """What was not judged goes to another worker at once."""
+        with self._lock:
+            messages, self._under_way = list(self._under_way.values()), {}
+        for message in messages:
+            self._server.tell(_back(message))
+        self._ended.set()
+        self._server.close()
+
+
+def _in_progress(message: Msg) -> Word:
+    return lambda _: message.in_progress()
+
+
+def _back(message: Msg) -> Word:
+    return lambda _: message.nak()
+
+
+def _done(message: Msg) -> Word:
+    return lambda _: message.ack()
+
+
+def _fetching(pulling: JetStreamContext.PullSubscription) -> Callable[[Any], Any]:
+    async def fetched(_: JetStreamContext) -> list[Msg]:
+        try:
+            return await pulling.fetch(AT_ONCE, timeout=WAIT)
+        except TimeoutError:  # nothing there
+            return []
+
+    return fetched
