@@ -64,8 +64,8 @@ def stream_of(url: SplitResult) -> str:
 
 
 def token(name: str) -> str:
-    """A name as one token of a subject, which a dot would divide."""
-    return name.replace("%", "%25").replace(".", "%2E")
+    """A name as one token of a subject, which a dot would divide. No name of a line or camera has a `=` or a `+`."""
+    return name.replace(".", "=")
 
 
 def subject(stream: str, line: str, camera: str) -> str:
@@ -75,7 +75,7 @@ def subject(stream: str, line: str, camera: str) -> str:
 
 def consumer(line: str, camera: str) -> str:
     """The durable consumer that the workers of a line share for a camera."""
-    return f"workers-{token(line)}-{token(camera)}"
+    return f"workers+{token(line)}+{token(camera)}"
 
 
 def dead_subject(stream: str, line: str, camera: str) -> str:

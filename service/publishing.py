@@ -127,10 +127,12 @@ class Publisher:
     def _sent(self, camera: Camera, frame: Frame) -> bool:
         """Tries until the server has it; while stopping, once. A frame that was not sent is still its source's."""
         content = frame.content if isinstance(frame.content, bytes) else encode(frame.content)
-        headers = {PART: frame.part_id, CAPTURED_AT: repr(frame.captured_at), "Nats-Msg-Id": frame.part_id}
+        where = subject(self._stream, self._line, camera.name)
+        # The server knows ids by stream: two lines that share one may each have a part of this name.
+        once = f"{where}/{frame.part_id}"
+        headers = {PART: frame.part_id, CAPTURED_AT: repr(frame.captured_at), "Nats-Msg-Id": once}
         if frame.lot:
             headers[LOT] = frame.lot
-        where = subject(self._stream, self._line, camera.name)
         said = ""
         while True:
             try:

@@ -105,7 +105,8 @@ class Pulled:
         self._meter = meter
         self._clock = clock
         self._lock = Lock()
-        self._under_way: dict[int, Msg] = {}
+        self._mine: dict[int, Msg] = {}
+        self._of: dict[int, Msg] = {}
         self._ended = Event()
         Thread(target=self._hold, args=(self._ended,), name=f"hold-{name}", daemon=True).start()
         self._server = JetStream(url, self._options.access, f"redrabbit worker {line}")
@@ -125,7 +126,9 @@ class Pulled:
                 pulling = None
                 stopping.wait(AGAIN_AFTER)
                 continue
-            for message in found:
+            with self._lock:
+                self._mine.update({id(message): message for message in found})
+            for message in found:  # stopping or not: who has fetched a frame judges it
                 frame = self._frame(message)
                 if frame is not None:
                     yield frame
@@ -134,14 +137,17 @@ class Pulled:
     async def _subscribed(self, server: JetStreamContext) -> JetStreamContext.PullSubscription:
         from nats.js.api import AckPolicy, ConsumerConfig
 
-        return await server.pull_subscribe(
-            subject(self._stream, self._line, self.name),
-            durable=consumer(self._line, self.name),
-            stream=self._stream,
-            config=ConsumerConfig(
-                ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT, max_deliver=-1, max_ack_pending=self._options.ahead
-            ),
+        durable = consumer(self._line, self.name)
+        config = ConsumerConfig(
+            durable_name=durable,
+            filter_subject=subject(self._stream, self._line, self.name),
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT,
+            max_deliver=-1,
+            max_ack_pending=self._options.ahead,
         )
+        await server.add_consumer(self._stream, config)  # or changes it, where the options have changed
+        return await server.pull_subscribe_bind(durable, self._stream)
 
     def _frame(self, message: Msg) -> Frame | None:
         """The frame of a message, which is under way from now on; None for one that goes to the dead letters."""
@@ -165,20 +171,23 @@ class Pulled:
             return None
         frame = Frame(part_id, self._line, self.name, captured_at, bytes(message.data), lot)
         with self._lock:
-            self._under_way[id(frame)] = message
+            self._of[id(frame)] = message
         return frame
 
     def _bury(self, message: Msg, reason: str, why: str) -> None:
-        """To the dead letters, and then out of the stream. Whoever dies in between has it delivered again."""
+        """To the dead letters, and then out of the stream. Whoever dies in between has it delivered again, and buries it once."""
         log.error("a frame without a verdict", camera=self.name, part=(message.headers or {}).get(PART, ""), why=why)
-        self._meter.dropped(self.name, reason)
+        with self._lock:
+            self._mine.pop(id(message), None)
         headers = {name: value for name, value in (message.headers or {}).items() if name in (PART, CAPTURED_AT, LOT)}
-        headers |= {REASON: f"{reason}: {why}"[:500], CAMERA: self.name}
+        once = f"{self._stream}/{message.metadata.sequence.stream}"
+        headers |= {REASON: f"{reason}: {why}"[:500], CAMERA: self.name, "Nats-Msg-Id": once}
         where = dead_subject(self._stream, self._line, self.name)
 
         async def buried(server: JetStreamContext) -> None:
             await server.publish(where, message.data, headers=headers)
-            await message.ack()
+            await message.ack_sync()
+            self._meter.dropped(self.name, reason)
 
         self._server.tell(buried)
 
@@ -186,13 +195,15 @@ class Pulled:
         """Says of all that are under way that somebody is at it, also while the line is held because its ledger is away."""
         while not ended.wait(ACK_WAIT / 3):
             with self._lock:
-                messages = list(self._under_way.values())
+                messages = list(self._mine.values())
             for message in messages:
                 self._server.tell(_in_progress(message))
 
     def _settled(self, frame: Frame) -> Msg | None:
         with self._lock:
-            return self._under_way.pop(id(frame), None)
+            message = self._of.pop(id(frame), None)
+            self._mine.pop(id(message), None)
+        return message
 
     def released(self, frame: Frame, verdict: Verdict) -> None:
         self.handed_on(frame)
@@ -211,7 +222,7 @@ class Pulled:
     def close(self) -> None:
         """What was not judged goes to another worker at once."""
         with self._lock:
-            messages, self._under_way = list(self._under_way.values()), {}
+            messages, self._mine = list(self._mine.values()), {}
         for message in messages:
             self._server.tell(_back(message))
         self._ended.set()

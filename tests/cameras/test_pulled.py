@@ -180,7 +180,7 @@ def test_what_three_workers_died_over_goes_to_the_dead_letters(server: Nats, wor
         there = worker(fatal)
         until(lambda: server.messages("parts") == 0, "the stream is empty")
     assert there.parts.count("p1") == 3
-    assert there.meter.drops["given_up"] == 1
+    until(lambda: there.meter.drops["given_up"] == 1, "it is counted")
     letter = server.ask(lambda js: js.get_last_msg("parts-dead", "parts.dead.a.left"))
     assert letter.headers["Redrabbit-Part"] == "p1" and letter.headers["Redrabbit-Reason"].startswith("given_up: 3 ")
     assert letter.data == _parts(1, 1)[0][1]
@@ -225,13 +225,71 @@ def test_the_same_part_twice_is_one(server: Nats, worker: Callable[..., Worker])
     assert server.messages("parts") == 4
 
 
+def test_two_lines_may_share_a_stream(server: Nats) -> None:
+    """Parts of the same name, and lines and cameras whose names run into each other: nothing is taken for the other's."""
+    with ExitStack() as opened:
+        names = (("a-b", "c.d"), ("a", "b-c.d"))
+        for line, camera in names:
+            playing = Playlist([("p", line.encode())], line=line)
+            playing.name = camera
+            connection = opened.enter_context(
+                closing(JetStream(urlsplit(f"nats://{server.address}/parts"), Access(), "t"))
+            )
+            Publisher(line, [playing], connection, "parts", MANY, Out(), lambda: None).run()
+            assert playing.handed == ["p"]
+        assert server.messages("parts") == 2
+        for line, camera in names:
+            stopping = Event()
+            there = open_camera(
+                f"nats://{server.address}/parts",
+                line=line,
+                name=camera,
+                meter=Counts(),
+                clock=time.time,
+                known=lambda _: {},
+            )
+            opened.callback(there.close)
+            opened.callback(stopping.set)
+            frame = next(there.frames(stopping))
+            assert (frame.part_id, frame.content) == ("p", line.encode())
+
+
+def test_another_limit_of_frames_on_their_way_is_taken_up(server: Nats, worker: Callable[..., Worker]) -> None:
+    """A consumer that is there already is changed."""
+    _publish(server, _parts(12))
+    few = worker(_ignore, "?ahead=3")
+    until(lambda: len(few.seen) == 3, "three frames")
+    few.close()
+    many = worker(_ignore, "?ahead=20")
+    until(lambda: len(many.seen) == 12, "all of them")
+
+
+def test_frames_that_were_fetched_and_wait_are_held_too(server: Nats, worker: Callable[..., Worker]) -> None:
+    """A line that is held takes none of them: they come to nobody else, and are not delivered anew."""
+    _publish(server, _parts(5))
+    going = Event()
+
+    def waits(camera: Camera, frame: Frame) -> None:
+        going.wait(60)
+        _judge(camera, frame)
+
+    with patch.object(pulled, "ACK_WAIT", 0.9):
+        held = worker(waits)
+        until(lambda: held.seen, "the first")
+        time.sleep(3)  # three times what the server waits: there is nothing else to wait for
+        going.set()
+        until(lambda: server.messages("parts") == 0, "all judged")
+    assert held.parts == [f"p{n}" for n in range(5)] and not held.meter.drops["redelivered"]
+
+
 def test_a_frame_that_is_too_old_is_not_judged(server: Nats, worker: Callable[..., Worker]) -> None:
     """Its part has gone long ago. It is counted, and not silently gone."""
     _publish(server, _parts(4))  # captured at 1000, 1001, 1002, 1003
     there = worker(query="?expire=10s", clock=lambda: 1011.5)
     until(lambda: server.messages("parts") == 0, "the stream is empty")
     assert sorted(there.parts) == ["p2", "p3"]
-    assert there.meter.drops["expired"] == server.messages("parts-dead") == 2
+    until(lambda: there.meter.drops["expired"] == 2, "both are counted")
+    assert server.messages("parts-dead") == 2
 
 
 def test_a_server_that_is_killed_and_comes_back(server: Nats, worker: Callable[..., Worker]) -> None:
