@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # uv does not read pip's settings; hand over a local folder of wheels where pip has been given one.
 UV     := UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}}" $(BIN)/uv
 
-.PHONY: run test install install-test debian lint types bench truth format pictures clean
+.PHONY: run test install install-test debian lint types fuzz bench truth format pictures clean
 
 run: install
 	$(BIN)/redrabbit demo
@@ -42,6 +42,11 @@ types: install-test
 
 test: install-test debian lint types
 	$(BIN)/python -m pytest
+
+# Seconds for each target; TARGETS="pictures labels" are only those.
+SECONDS ?= 60
+fuzz: install-test
+	$(BIN)/python -m tests.hostile.fuzz --seconds $(SECONDS) $(TARGETS)
 
 bench: install-test
 	$(BIN)/python -m tests.bench

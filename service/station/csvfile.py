@@ -57,7 +57,7 @@ def _rows(text: TextIO, source: str) -> Iterator[tuple[int, Claim]]:
     separator = max(",;\t", key=head.count)
     names = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]
     if unknown := [name for name in names if name not in (*COLUMNS, "source")]:
-        raise InvalidInput(f"{source}: line 1: column {unknown[0]!r}; expected {', '.join(COLUMNS)}")
+        raise InvalidInput(f"{source}: line 1: column {unknown[0][:80]!r}; expected {', '.join(COLUMNS)}")
     if missing := [name for name in COLUMNS[:2] if name not in names]:
         raise InvalidInput(f"{source}: line 1: column {missing[0]} is missing; expected {', '.join(COLUMNS)}")
     if len(set(names)) < len(names):
@@ -90,7 +90,7 @@ def references(file: Path) -> dict[str, str]:
                     raise InvalidInput(f"{file}: line {line}: expected a part_id and a label")
                 if found.setdefault(part_id, label) != label:
                     raise InvalidInput(
-                        f"{file}: line {line}: part {part_id} is {label} here and {found[part_id]} above"
+                        f"{file}: line {line}: part {part_id[:128]} is {label[:80]} here and {found[part_id][:80]} above"
                     )
     except OSError as error:
         raise InvalidInput(f"{file}: cannot be read: {error.strerror}") from error
