@@ -1,4 +1,4 @@
-"""Cameras on one machine, workers on others: every frame of a camera goes to a JetStream, and its source is let go of once the server has it on disk."""
+"""Cameras on one machine, workers on others: every frame of a camera goes to a JetStream, and its source is let go of once the server has acknowledged it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real nats-server with JetStream on a free loopback port, with a store folder of its own; it may be killed and started again."""
+"""A real nats-server with JetStream on a free loopback port, with a store folder of its own; it may be stopped and started again."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class Nats:
             self._process = subprocess.Popen([program("nats-server"), "-c", str(config)], stdout=log, stderr=log)
         until(self._answers, "nats-server listens")
 
-    def kill(self) -> None:
+    def stop(self) -> None:
+        """In order: what it has acknowledged is on disk. Killed, it may lose the newest of it, unless told to sync each."""
         assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        self._process.terminate()
+        self._process.wait(30)
 
     def _answers(self) -> bool:
         with suppress(OSError):
@@ -70,6 +71,11 @@ class Nats:
         except NotFoundError:
             return 0
 
+    def unacknowledged(self, stream: str, durable: str) -> int:
+        """How many frames a consumer has not been given, or has not acknowledged."""
+        info = self.ask(lambda server: server.consumer_info(stream, durable))
+        return int(info.num_pending) + int(info.num_ack_pending)
+
 
 @contextmanager
 def running(folder: Path, settings: str = "") -> Iterator[Nats]:
@@ -80,4 +86,4 @@ def running(folder: Path, settings: str = "") -> Iterator[Nats]:
     try:
         yield server
     finally:
-        server.kill()
+        server.stop()

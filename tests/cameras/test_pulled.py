@@ -292,10 +292,10 @@ def test_a_frame_that_is_too_old_is_not_judged(server: Nats, worker: Callable[..
     assert server.messages("parts-dead") == 2
 
 
-def test_a_server_that_is_killed_and_comes_back(server: Nats, worker: Callable[..., Worker]) -> None:
+def test_a_server_that_goes_and_comes_back(server: Nats, worker: Callable[..., Worker]) -> None:
     """What it had is there, what came meanwhile waited at its source; publisher and worker go on by themselves."""
     _publish(server, _parts(10))
-    server.kill()
+    server.stop()
     camera = Playlist(_parts(10, 10))
     with ExitStack() as opened:
         publisher, _ = _publisher(server, camera, opened)
