@@ -17,10 +17,11 @@ def redacted(url: SplitResult) -> str:
         netloc = f"{login.partition(':')[0]}:***@{host}"
     query = url.query
     pairs = parse_qsl(query, keep_blank_values=True)
-    if any(_hides(name) for name, _ in pairs):
-        query = urlencode([(name, "***" if _hides(name) else value) for name, value in pairs], safe="*/:")
+    if any(hides(name) for name, _ in pairs):
+        query = urlencode([(name, "***" if hides(name) else value) for name, value in pairs], safe="*/:")
     return f"{url.scheme}://{netloc}{url.path}{'?' if query else ''}{query}"
 
 
-def _hides(name: str) -> bool:
+def hides(name: str) -> bool:
+    """Whether an option of this name carries a secret, rather than the name of a file that does."""
     return _SECRET.search(name) is not None and _NAMES_A_FILE.search(name) is None

@@ -17,6 +17,7 @@ from service.ledger.chain import CHAINED
 from service.ledger.guards import guard
 from service.ledger.schema import Word, metadata
 from service.ledger.sqlite import LOCK_SECONDS
+from service.urls import hides
 
 CONNECT_SECONDS = 10
 WRITING = 0x7265_6472_6162_6269  # "redrabbi"
@@ -31,9 +32,25 @@ SETTINGS = {
 }
 
 
+CONNECTION = {
+    "connect_timeout": CONNECT_SECONDS,
+    "application_name": "redrabbit",
+    "keepalives_idle": 10,  # nor may a worker wait for hours for a server whose machine lost power
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+
+
+def without_password(url: URL) -> str:
+    """The URL as it may be shown: no password before the host, no secret among the options."""
+    secret = [name for name in url.query if hides(name)]
+    return url.difference_update_query(secret).render_as_string(hide_password=True)
+
+
 def open_server(url: URL, read_only: bool) -> Engine:
     """An engine over the database that the URL names; connects with the first transaction."""
-    shown = url.render_as_string(hide_password=True)
+    shown = without_password(url)
     if not url.database:
         raise InvalidInput(f"ledger {shown}: expected a database, as in postgresql://USER@HOST/DATABASE")
     try:
@@ -54,8 +71,7 @@ def open_server(url: URL, read_only: bool) -> Engine:
         max_overflow=-1,  # each thread finds or makes a connection, none waits for another's
         json_serializer=_compact,
         connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "redrabbit",
+            **CONNECTION,
             "options": f"{url.query.get('options', '')} {options}".strip(),
         },
     )

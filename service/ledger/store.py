@@ -20,7 +20,7 @@ from service.ledger.orders import Orders
 from service.ledger.owners import FileOwners, ServerOwners
 from service.ledger.parts import Parts
 from service.ledger.people import People
-from service.ledger.postgres import open_server
+from service.ledger.postgres import open_server, without_password
 from service.ledger.pruning import Pruning
 from service.ledger.reading import Reading
 from service.ledger.searching import Searching
@@ -80,7 +80,7 @@ def schema_version(url: str) -> str:
 def shown(url: str) -> str:
     """The URL of a ledger without its password: fit for people and logs."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        return without_password(make_url(url))
     except ArgumentError:
         return redacted(urlsplit(url)) if "@" in url else url
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -179,6 +181,7 @@ def test_what_is_wrong_with_the_server_is_said_without_the_password(postgres: Po
         (f"postgresql://redrabbit:hush@{here}/nothing", 'database "nothing" does not exist'),
         (f"postgresql://nobody:hush@{here}/postgres", 'role "nobody" does not exist'),
         (f"postgresql://redrabbit:hush@{here}/", "expected a database"),
+        (f"postgresql://redrabbit@{here}/nothing?password=hush", 'database "nothing" does not exist'),
         (f"postgres://redrabbit:hush@{here}/x", "expected a URL, sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
     ):
         with pytest.raises(InvalidInput) as refused:
@@ -202,7 +205,21 @@ def test_a_reader_needs_no_more_than_to_read(postgres: Postgres, url: str) -> No
 
 def test_a_ledger_is_shown_without_its_password() -> None:
     assert shown("postgresql://redrabbit:hush@db/ledger") == "postgresql://redrabbit:***@db/ledger"
+    assert shown("postgresql://redrabbit@db/ledger?password=hush&passfile=/x") == (
+        "postgresql://redrabbit@db/ledger?passfile=%2Fx"
+    )
     assert shown("sqlite:////var/ledger.db") == "sqlite:////var/ledger.db"
+
+
+def test_a_server_that_falls_silent_is_given_up(url: str) -> None:
+    """Its machine lost power, and nobody says so: the kernel must, and not after hours."""
+    with closing(open_ledger(url, Ticking())) as ledger, ledger._reader.begin() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        with socket.socket(fileno=os.dup(driver.fileno())) as wire:
+            assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+            assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 def test_a_password_in_a_file(own: Postgres) -> None:
