@@ -220,6 +220,22 @@ MODEL = (
         width=8,
         height=6,
     ),
+    Panel(
+        Kind.SERIES,
+        "Pictures on this machine alone",
+        "short",
+        "Kept pictures that the shared store has not taken yet; 0 without one. Rising: other stations cannot show them; see to the store.",
+        "PicturesNotShipped",
+        (
+            Query(
+                f"max by (plant, line) ({of('images_waiting', *LINES)}) "
+                f"or 0 * max by (plant, line) ({of('ledger_up', *LINES)})",
+                NAME,
+            ),
+        ),
+        width=24,
+        height=5,
+    ),
 )
 
 COLLECTOR = by_name("collector")

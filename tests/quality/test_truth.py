@@ -8,7 +8,7 @@ import pytest
 from service.paging import Paging
 from service.quality.buckets import Filed
 from service.quality.challenge import Challenges
-from service.records import ALL, Acknowledgement
+from service.records import ALL, Acknowledgement, Past
 from service.thresholds import parse
 from tests.bench.truth.coverage import CONFIDENCE, Cell, look
 from tests.bench.truth.line import DEFECT, GOOD, KINDS, bucket, draw, first_weights, make
@@ -69,7 +69,7 @@ defaults:
   bucket: {{parts: {SIZE}, closes_after: 1s}}
   windows: [{{parts: 10000}}]
 """
-    service = Paging("line", parse(text).defaults, (ALL, DEFECT), GOOD, Challenges(GOOD))
+    service = Paging("line", parse(text).defaults, (ALL, DEFECT), GOOD, Challenges(GOOD), Past())
     dice, ours, theirs, filed = np.random.default_rng(3), [], [], Filed()
     made, spread, pager = make(dice, 60, SIZE, 0.02, 0.5, "mixed"), first_weights(BUDGET), Pager(False, False)
     for number in range(60):
