@@ -164,7 +164,7 @@ def test_large_bodies_are_for_people_we_know(closed: Station) -> None:
 
 
 def test_bodies_that_unfold_do_not_fill_the_memory(closed: Station) -> None:
-    """Eight megabytes of brackets from thirty strangers and from ten of us: of each only so many are unfolded at once."""
+    """Eight megabytes of brackets from twenty strangers and from six of us: of each only so many are unfolded at once."""
     body = b"[" + b"[]," * (MAX_BODY // 3 - 10) + b"[]]"
 
     def send(secret: str | None) -> int:
@@ -174,10 +174,10 @@ def test_bodies_that_unfold_do_not_fill_the_memory(closed: Station) -> None:
             return 401
 
     secret = closed.token("ines", "inspector")
-    with ThreadPoolExecutor(40) as pool:
-        grown, statuses = peak_growth(lambda: list(pool.map(send, [None] * 30 + [secret] * 10)))
-    assert set(statuses[:30]) == {401}
-    assert set(statuses[30:]) <= {413, 503}
+    with ThreadPoolExecutor(26) as pool:
+        grown, statuses = peak_growth(lambda: list(pool.map(send, [None] * 20 + [secret] * 6)))
+    assert set(statuses[:20]) == {401}
+    assert set(statuses[20:]) <= {413, 503}
     assert grown < LARGE_AT_ONCE * 300_000_000
 
 
