@@ -85,7 +85,11 @@ class LineBook:
         self._scores = Scores(self.rows)
         self._paired: dict[tuple[str, str], Paired] = {}
         self._recent = ((-1, -1), Bucket())
+        self._looked_ahead = -inf
         self.second_looks: dict[str, None] = {}
+        self.overtaken = False
+        """Something was recorded before the moment up to which a snapshot had let things happen: who asked for it has a clock
+        ahead of the ledger's. To be followed anew."""
 
     @property
     def good(self) -> str:
@@ -122,6 +126,7 @@ class LineBook:
         challenge = self._challenges.named(row)
         if challenge is not None:
             bucket.add_challenge(verdict)
+            self._overtake(row.recorded_at)
             self._challenges.add(row, challenge, row.recorded_at)
         else:
             bucket.add_part(verdict, budget)
@@ -188,7 +193,9 @@ class LineBook:
     ) -> None:
         """Takes in the last of `labels`, all rows of this part so far. shadows: what was taken in of shadows' verdicts on it."""
         verdict, newest = part.verdict, labels[-1]
-        self.advance(newest.recorded_at)
+        if newest.recorded_at >= part.recorded_at:  # one that waited for its part has overtaken nothing
+            self._overtake(newest.recorded_at)
+        self._advance(newest.recorded_at)
         challenge = self._is_challenge(part)
         self._labels[Source.CHALLENGE if challenge else SOURCES[verdict.outcome], newest.label.label] += 1
         self._corrections += any(row.label.inspector == newest.label.inspector for row in labels[:-1])
@@ -224,7 +231,8 @@ class LineBook:
         shadows: Sequence[ShadowVerdict] = (),
     ) -> None:
         """Takes a part out of production: it was a pass of a challenge part. labels, shadows: all of it so far."""
-        self.advance(said.recorded_at)
+        self._overtake(said.recorded_at)
+        self._advance(said.recorded_at)
         verdict, challenge = part.verdict, self._challenges.in_force(said.name, said.recorded_at)
         if challenge is None or self._is_challenge(part):
             return
@@ -260,12 +268,19 @@ class LineBook:
 
     def acknowledge(self, said: Acknowledgement) -> None:
         """Somebody takes on the pages that stand."""
-        self.advance(said.recorded_at)
+        self._overtake(said.recorded_at)
+        self._advance(said.recorded_at)
         self._settle_changes()
         self._paging.acknowledge(said)
 
-    def advance(self, now: float) -> None:
-        """Lets happen what is due up to this moment: corrections take effect, buckets close, challenge parts count."""
+    def _overtake(self, at: float) -> None:
+        """Something was recorded at this moment."""
+        self.overtaken |= at < self._looked_ahead
+
+    def _advance(self, now: float) -> float:
+        """Lets happen what is due up to this moment: corrections take effect, buckets close, challenge parts count. Returns when the
+        last of it happened."""
+        last = -inf
         if self._changed_at is not None and now > self._changed_at:
             self._settle_changes()
         while (moment := min(self._closes_at(), self._passage_at())) <= now:
@@ -274,6 +289,8 @@ class LineBook:
             else:
                 self._passages_followed += 1
             self._follow(moment)
+            last = moment
+        return last
 
     def _settle_changes(self) -> None:
         """Labels that were recorded in one transaction take effect together."""
@@ -298,7 +315,7 @@ class LineBook:
 
     def snapshot(self, as_of: float) -> LineSnapshot:
         """Figures of the line as seen at as_of. Closed buckets only; provisional ones beside."""
-        self.advance(as_of)
+        self._looked_ahead = max(self._looked_ahead, self._advance(as_of))
         self._settle_changes()
         self._forget_overdue(as_of)
         filed = self._filed

@@ -11,6 +11,8 @@ from dataclasses import replace
 from math import inf
 from threading import Lock
 
+import structlog
+
 from service.book import LineBook
 from service.ports import Clock, LedgerReader
 from service.quality.windows import Contents, Settling
@@ -29,6 +31,8 @@ from service.records import (
     WindowQuality,
 )
 from service.thresholds import Thresholds
+
+log = structlog.get_logger()
 
 CHUNK = 5_000
 
@@ -64,6 +68,10 @@ class Monitor:
             if not all(book.still(rules.line(name), self._models.get(name)) for name, book in self._books.items()):
                 self._forget()
             self._follow()
+            if any(book.overtaken for book in self._books.values()):
+                log.warning("this machine's clock is ahead of those that record: the ledger is followed anew")
+                self._forget()
+                self._follow()
             lines: dict[str, LineSnapshot] = {}
             for name in sorted({*self._books, *self._models}):
                 lines[name] = replace(

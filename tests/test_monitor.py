@@ -13,7 +13,7 @@ import pytest
 from service.demo.replay import SimulatedClock
 from service.ledger.store import SqlLedger, open_ledger
 from service.monitor import Monitor
-from service.records import ALL, UNSURE, Label, Outcome, Source, State, Verdict, WindowQuality
+from service.records import ALL, UNSURE, ChallengePart, Label, Outcome, Source, State, Verdict, WindowQuality
 from service.thresholds import parse
 from tests.line import LINE, MODEL
 
@@ -116,6 +116,25 @@ def test_following_in_steps_equals_starting_anew(ledger: SqlLedger, clock: Simul
     assert followed.overall(LINE) == anew.overall(LINE)
     assert followed.second_looks(LINE) == anew.second_looks(LINE)
     assert anew.snapshot().lines[LINE].corrections > 0
+
+
+def test_a_clock_ahead_of_the_ledgers_changes_nothing(ledger: SqlLedger, clock: SimulatedClock) -> None:
+    """Whoever asked as of a moment that had not come yet finds what somebody finds who did not."""
+    followed = Monitor(ledger, lambda: THRESHOLDS, clock)
+    parts = [part for part in _produce(ledger, clock, 300) if part.outcome is not Outcome.PASS]
+    for number, part in enumerate(parts):
+        if number % 20 == 0:
+            followed.snapshot(clock.now + 3600)
+        _label(ledger, clock, part, "crack" if number % 3 else "good")
+    ledger.register_challenge(ChallengePart(LINE, "p", "crack", 0.0))
+    followed.snapshot(clock.now + 3600)
+    ledger.report_challenge(parts[0].part_id, "p", "eva")
+    followed.snapshot(clock.now + 3600)
+    ledger.acknowledge(LINE, "crack", "eva", "")
+    clock.now += 7200
+    anew = Monitor(ledger, lambda: THRESHOLDS, clock).snapshot()
+    assert followed.snapshot() == anew
+    assert anew.lines[LINE].closed_buckets == 3
 
 
 def test_new_thresholds_are_followed_from_the_start_when_they_cut_differently(

@@ -17,12 +17,14 @@ from typing import Any, Self, cast
 
 from sqlalchemy import Column, Connection, Engine, Row, Select, Table, insert, select
 
-from service.ledger.chain import HASH, following
+from service.ledger.chain import CHAINED, HASH, following
 from service.ledger.schema import anchors
 from service.ports import Clock
 
 CHUNK = 500
 """Values in one IN list; every database allows as many."""
+
+TICK = 1e-6
 
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -55,6 +57,16 @@ class Base:
             unmoved = copy(self)
             unmoved._reader = cast(Engine, _Begun(connection))
             yield unmoved, connection
+
+    def _moment(self, connection: Connection) -> float:
+        """When what is written now is recorded, in seconds UTC: this machine's time, and never before what is recorded already.
+
+        Clocks of several machines differ, and clocks are set back; what comes later in the ledger is later nevertheless, so that
+        whoever followed it and whoever reads it anew see one order. The write lock is held.
+        """
+        newest = max((at for at in connection.execute(_newest_moments()).one() if at is not None), default=0.0)
+        now = self._clock()
+        return now if now >= newest else newest + TICK
 
     @staticmethod
     def append(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -93,6 +105,17 @@ def _heads(table: Table) -> tuple[Select[Any], Select[Any]]:
     return (
         select(table.c.sequence, table.c[HASH]).order_by(table.c.sequence.desc()).limit(1),
         select(anchors.c.sequence, anchors.c.hash).where(anchors.c.name == table.name, anchors.c.line == ""),
+    )
+
+
+@cache
+def _newest_moments() -> Select[Any]:
+    """One column for each table of what happened: when its newest row was recorded."""
+    return select(
+        *(
+            select(table.c.recorded_at).order_by(table.c.sequence.desc()).limit(1).scalar_subquery().label(table.name)
+            for table in CHAINED
+        )
     )
 
 

@@ -25,5 +25,5 @@ class Cameras(Base):
 
     def keep_camera_reference(self, reference: CameraReference) -> None:
         with self._writer.begin() as connection:
-            dated = replace(reference, recorded_at=self._clock())
+            dated = replace(reference, recorded_at=self._moment(connection))
             self.append(connection, camera_references, [values(dated)])

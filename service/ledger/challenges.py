@@ -18,7 +18,7 @@ class Challenges(Base):
     def register_challenge(self, part: ChallengePart) -> ChallengePart:
         """A new row, from now on in force for this line and name."""
         with self._writer.begin() as connection:
-            dated = replace(part, recorded_at=self._clock())
+            dated = replace(part, recorded_at=self._moment(connection))
             self.append(connection, challenge_parts, [values(dated)])
         return dated
 
@@ -38,7 +38,7 @@ class Challenges(Base):
             already = connection.execute(known).scalar_one_or_none()
             if already not in (None, name):
                 raise InvalidInput(f"challenge: part {part_id!r} was reported as a pass of {already!r}")
-            report = ChallengeReport(line, part_id, name, self._clock(), by)
+            report = ChallengeReport(line, part_id, name, self._moment(connection), by)
             if already is None:
                 self.append(connection, challenge_reports, [values(report)])
         return report
@@ -46,6 +46,6 @@ class Challenges(Base):
     def acknowledge(self, line: str, defect: str, by: str, note: str) -> Acknowledgement:
         """Takes on the pages of a row (ALL: of the line) that stand now."""
         with self._writer.begin() as connection:
-            said = Acknowledgement(line, defect, self._clock(), by, note)
+            said = Acknowledgement(line, defect, self._moment(connection), by, note)
             self.append(connection, acknowledgements, [values(said)])
         return said

@@ -44,7 +44,7 @@ class Labels(Base):
             there = {row.part_id for row in rows_of(connection, _THERE, parts.c.part_id, wanted)}
             for row in rows_of(connection, _LABELS, labels.c.part_id, wanted):
                 known[row.part_id, row.inspector].append(Label(*row))
-            now = self._clock()
+            now = self._moment(connection)
 
             def receipt(label: Label, client: str) -> LabelReceipt:
                 history = known[label.part_id, label.inspector]

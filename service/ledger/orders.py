@@ -28,7 +28,7 @@ class Orders(Base):
     def order_model(self, order: ModelOrder) -> RecordedOrder:
         """A new row, for the line's worker to follow."""
         with self._writer.begin() as connection:
-            now = self._clock()
+            now = self._moment(connection)
             sequence = self.append(connection, model_orders, [{"recorded_at": now, **values(order)}])
             return RecordedOrder(sequence, now, order)
 
@@ -46,7 +46,7 @@ class Orders(Base):
     def answer_order(self, answer: ModelAnswer, model: ModelInForce | None = None) -> None:
         """Together with the registration of the model that is in force by it, both or none."""
         with self._writer.begin() as connection:
-            now = self._clock()
+            now = self._moment(connection)
             if model is not None:
                 register(connection, model, now)
             self.append(connection, model_answers, [{"recorded_at": now, **values(answer)}])
@@ -57,7 +57,7 @@ class Orders(Base):
             ids = (verdict.part_id for verdict in verdicts)
             judged = {tuple(row) for row in rows_of(connection, _JUDGED, shadow_verdicts.c.part_id, ids)}
             new = {key: one for one in verdicts if (key := (one.part_id, one.model)) not in judged}
-            now = self._clock()
+            now = self._moment(connection)
             if new:
                 self.append(connection, shadow_verdicts, [{"recorded_at": now, **values(one)} for one in new.values()])
 

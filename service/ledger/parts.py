@@ -28,7 +28,7 @@ class Parts(Base):
             of_record = {verdict.part_id: verdict for verdict in (Verdict(*row) for row in found)}
             ordinals: dict[str, int] = {}
             rows: list[dict[str, Any]] = []
-            now = self._clock()
+            now = self._moment(connection)
             for verdict in verdicts:
                 if verdict.part_id not in of_record:
                     of_record[verdict.part_id] = verdict
@@ -44,7 +44,7 @@ class Parts(Base):
     def register(self, model: ModelInForce) -> None:
         """A new row unless the newest of this line and role says the same; `since` alone is no difference."""
         with self._writer.begin() as connection:
-            register(connection, model, self._clock())
+            register(connection, model, self._moment(connection))
 
     def draw_policy(self, line: str) -> DrawPolicy | None:
         """The line's newest."""
@@ -59,7 +59,7 @@ class Parts(Base):
             if newest and after is not None and after != number:
                 return newest
             numbered = replace(policy, number=number + 1)
-            self.append(connection, draw_policies, [{"recorded_at": self._clock(), **values(numbered)}])
+            self.append(connection, draw_policies, [{"recorded_at": self._moment(connection), **values(numbered)}])
         return numbered
 
     def beat(self, heartbeat: Heartbeat) -> None:

@@ -33,7 +33,7 @@ class People(Base):
         with self._writer.begin() as connection:
             if connection.execute(select(tokens.c.name).where(tokens.c.name == person.name)).first():
                 raise InvalidInput(f"user {person.name}: a token has this name, and labels bear it; choose another")
-            self.append(connection, people, [{"recorded_at": self._clock(), **values(person)}])
+            self.append(connection, people, [{"recorded_at": self._moment(connection), **values(person)}])
 
     def people(self) -> Sequence[Person]:
         """As last said of each, by name; the disabled ones too."""
@@ -77,7 +77,7 @@ class People(Base):
 
     def note(self, deed: Deed) -> None:
         with self._writer.begin() as connection:
-            self.append(connection, deeds, [{"recorded_at": self._clock(), **values(deed)}])
+            self.append(connection, deeds, [{"recorded_at": self._moment(connection), **values(deed)}])
 
     def deeds(self, before: int | None, limit: int, who: str = "") -> Sequence[RecordedDeed]:
         query = _DEEDS.limit(limit)

@@ -138,7 +138,7 @@ class Pruning(Base):
                 _anchor(connection, parts.name, line, ordinal=ordinal)
                 _anchor(connection, FIGURES, line, past=asdict(plan.begins.lines[line]))
             _anchor(connection, STRAGGLERS, sequence=plan.begins.labels)
-            self.append(connection, deeds, [{"recorded_at": self._clock(), **values(deed)}])
+            self.append(connection, deeds, [{"recorded_at": self._moment(connection), **values(deed)}])
 
 
 def _anchor(

@@ -51,7 +51,7 @@ class Studies(Base):
         with self._writer.begin() as connection:
             if connection.execute(select(studies.c.name).where(studies.c.name == study.name)).first():
                 raise InvalidInput(f"study {study.name!r}: there is one of that name; choose another")
-            dated = replace(study, created_at=self._clock())
+            dated = replace(study, created_at=self._moment(connection))
             row = {column.name: getattr(dated, column.name) for column in _SET_UP}
             self.append(connection, studies, [{"recorded_at": dated.created_at, **row}])
             each = {"recorded_at": dated.created_at, "study": study.name}
@@ -64,7 +64,7 @@ class Studies(Base):
             known = [StudyAnswer(*row) for row in connection.execute(_ANSWERS.where(study_answers.c.key == answer.key))]
             newest = max(reversed(known), key=lambda row: row.answered_at, default=None)
             if answer not in known and (newest is None or newest.label != answer.label):
-                self.append(connection, study_answers, [{"recorded_at": self._clock(), **values(answer)}])
+                self.append(connection, study_answers, [{"recorded_at": self._moment(connection), **values(answer)}])
 
     def close_study(self, name: str, by: str) -> None:
         """For good; again is no change. Raises InvalidInput for an unknown name."""
@@ -72,7 +72,9 @@ class Studies(Base):
             if connection.execute(select(studies.c.name).where(studies.c.name == name)).first() is None:
                 raise InvalidInput(f"study {name!r}: there is none of that name; `redrabbit study list` shows all")
             if connection.execute(select(study_ends.c.study).where(study_ends.c.study == name)).first() is None:
-                self.append(connection, study_ends, [{"recorded_at": self._clock(), "study": name, "by": by}])
+                self.append(
+                    connection, study_ends, [{"recorded_at": self._moment(connection), "study": name, "by": by}]
+                )
 
     def labels_given(self, after: int) -> tuple[int, Mapping[str, int]]:
         """How many labels of a larger sequence each inspector gave, and the newest sequence."""
