@@ -11,6 +11,8 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from service.errors import LedgerUnavailable
+
 T = TypeVar("T")
 S = TypeVar("S")
 
@@ -64,6 +66,8 @@ class _Fared:
         found = None
         try:
             found = step()
+        except LedgerUnavailable as error:  # of the world around us: no bug of ours that a traceback would help to find
+            log.error("collector failed", collector=name, why=str(error))
         except Exception as error:  # The one fence: what fails here is logged, counted and paged (ExporterDown).
             log.error("collector failed", collector=name, exc_info=error)
         self.success.add_metric([name], float(found is not None))

@@ -1,4 +1,4 @@
-"""Follows the model orders of a line: which model begins, and how another takes its place while the line runs.
+"""Follows the model orders of a line: which model begins, and how another takes its place while the line runs, in all of its workers.
 
 Another model is loaded and warm before anything changes, and the ledger knows of it before it judges. Whatever is wrong with
 it, the one that judges goes on, and the answer in the ledger says why.
@@ -7,7 +7,7 @@ it, the one that judges goes on, and the answer in the ledger says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
 import numpy as np
@@ -25,6 +25,8 @@ log = structlog.get_logger()
 LOOK_EVERY = 1.0
 TRIES = 3
 """So often a worker may end over one order before the next worker refuses it: no model may keep the line down."""
+DEAD_AFTER = 30.0
+"""Seconds without a sign of life after which another worker takes up what one was trying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,13 @@ class Orders:
     def all(self) -> Sequence[RecordedOrder]:
         return self.ledger.model_orders(self.line)
 
+    def others(self) -> set[str]:
+        """The line's other workers, as far as they give signs of life."""
+        since = self.clock() - DEAD_AFTER
+        _, _, heartbeats = self.ledger.line_state()
+        alive = (beat for beat in heartbeats if beat.line == self.line and beat.seen_at > since and not beat.stopped)
+        return {beat.worker for beat in alive} - {self.worker}
+
     def first(self, configured: Callable[[], Inspection]) -> Inspection:
         """The model to begin with: the newest order that was taken wins over the configured one; where its file has gone or
         broken, the one before. Raises LedgerUnavailable, and InvalidInput for the configured one."""
@@ -52,7 +61,7 @@ class Orders:
             if isinstance(loaded, Inspection):
                 log.info("an order wins over the configured model", model=loaded.info.name, digest=loaded.info.digest)
                 return loaded
-            self.answer(recorded, Taken.REFUSED, loaded)
+            self.answer(recorded, Taken.UNABLE if self.others() else Taken.REFUSED, loaded)
         return configured()
 
     def loaded(self, recorded: RecordedOrder) -> Inspection | str:
@@ -72,30 +81,47 @@ class Orders:
             return " ".join(f"{type(error).__name__}: {error}".split())[:300]
         return loaded
 
-    def take(self, recorded: RecordedOrder, loaded: Inspection) -> None:
-        """In force from now on: one transaction."""
+    def take(self, recorded: RecordedOrder, loaded: Inspection) -> RecordedOrder | None:
+        """In force from now on: one transaction. As `answer`."""
         model = in_force(self.line, loaded.info, self.clock(), recorded.order.role)
-        self.answer(recorded, Taken.TAKEN, model=model)
+        return self.answer(recorded, Taken.TAKEN, model=model)
 
-    def answer(self, recorded: RecordedOrder, outcome: Taken, why: str = "", model: ModelInForce | None = None) -> None:
-        """Ledger, metric and log say the same. Raises LedgerUnavailable."""
-        order = recorded.order
-        self.ledger.answer_order(ModelAnswer(recorded.sequence, self.line, self.worker, outcome, why), model)
-        if outcome in (Taken.TAKEN, Taken.REFUSED):
-            self.meter.swapped(order.role, outcome)
-        tell = log.error if outcome is Taken.REFUSED else log.info
-        tell("model order", role=order.role, model=order.name, digest=order.digest, outcome=outcome, why=why)
+    def end(self, recorded: RecordedOrder, why: str) -> None:
+        """The shadow that was taken by this order judges no more."""
+        gone = ModelInForce(self.line, "", "", (), "", {}, "", Role.SHADOW, self.clock())
+        self.answer(recorded, Taken.ENDED, why, gone)
+
+    def answer(
+        self, recorded: RecordedOrder, outcome: Taken, why: str = "", model: ModelInForce | None = None
+    ) -> RecordedOrder | None:
+        """Ledger, metric and log say the same. Returns the order with its answer; None, and nothing is said, where another worker has
+        answered since `recorded` was read. Raises LedgerUnavailable."""
+        answer = ModelAnswer(recorded.sequence, self.line, self.worker, outcome, why)
+        if not self.ledger.answer_order(answer, len(recorded.answers), model):
+            return None
+        self.tell(recorded, outcome, why)
+        return replace(recorded, answers=(*recorded.answers, answer))
+
+    def tell(self, recorded: RecordedOrder, outcome: Taken, why: str = "") -> None:
+        """In metric and log alone."""
+        order, bad = recorded.order, outcome in (Taken.REFUSED, Taken.UNABLE)
+        if bad or outcome is Taken.TAKEN:
+            self.meter.swapped(order.role, Taken.REFUSED if bad else outcome)
+        say = log.error if bad else log.info
+        say("model order", role=order.role, model=order.name, digest=order.digest, outcome=outcome, why=why)
 
 
 class OrderFollower:
-    """Does what is ordered while the line runs. One per worker, in a thread of its own."""
+    """Does what is ordered while the line runs. One per worker, in a thread of its own.
+
+    One worker of the line tries a model, and answers for all. The others judge with it once it is taken.
+    """
 
     def __init__(self, orders: Orders, judges: Judges) -> None:
         self._orders = orders
         self._judges = judges
         self._trying: int | None = None
-        self._shadowing: RecordedOrder | None = None
-        self._resumed = False
+        self._shadowing: int | None = None
 
     def follow(self, ended: Event) -> None:
         """Looks every second until `ended`, then lets the shadow finish."""
@@ -108,78 +134,102 @@ class OrderFollower:
             self._judges.shadow.close()
 
     def look(self) -> None:
-        """Does what is ordered and not answered yet, oldest first. Raises LedgerUnavailable: then it is done next time."""
+        """Does what is ordered and not answered yet, oldest first, then what others have answered. Raises LedgerUnavailable: then it
+        is done next time."""
         orders = self._orders.all()
-        if not self._resumed:
-            self._resume(orders)
-        for recorded in orders:
-            if recorded.open:
-                self._obey(recorded)
-        shadow = self._judges.shadow
-        if shadow is not None and shadow.failure:
-            self._end_shadow(shadow.failure)
-        elif shadow is not None and shadow.inspection.info.digest == self._judges.active.info.digest:
-            self._end_shadow("it has the say now")
+        while (recorded := next((one for one in orders if one.open), None)) and self._obey(recorded, orders):
+            orders = self._orders.all()
+        self._follow_active(orders)
+        self._follow_shadow(orders)
 
-    def _resume(self, orders: Sequence[RecordedOrder]) -> None:
-        """A shadow that was in force when the last worker ended goes on."""
-        over = (Taken.TAKEN, Taken.ENDED)
-        last = next(
-            (one for one in reversed(orders) if one.order.role is not Role.ACTIVE and one.outcome in over), None
-        )
-        if last is not None and (last.order.role, last.outcome) == (Role.SHADOW, Taken.TAKEN):
-            self._shadowing = last
-            loaded = self._orders.loaded(last)
-            if isinstance(loaded, str):
-                self._end_shadow(loaded)
-            else:
-                self._start_shadow(loaded)
-        self._resumed = True
-
-    def _obey(self, recorded: RecordedOrder) -> None:
-        role = recorded.order.role
-        if role is Role.NONE:
-            self._end_shadow("somebody ended it")
+    def _obey(self, recorded: RecordedOrder, orders: Sequence[RecordedOrder]) -> bool:
+        """False: another worker is at it."""
+        order, shadowing = recorded.order, shadow_order(orders)
+        if order.role is Role.NONE:
+            self._end_shadow(shadowing, "somebody ended it")
             self._orders.answer(recorded, Taken.TAKEN)
-            return
-        loaded = self._loaded(recorded)
+            return True
+        tries = sum(answer.outcome is Taken.TRYING for answer in recorded.answers)
+        if order.role is Role.SHADOW and order.digest == self._has_say(orders):
+            self._orders.answer(recorded, Taken.REFUSED, "it is the model that has the say")
+            return True
+        if self._trying != recorded.sequence:
+            if tries and recorded.answers[-1].worker in self._orders.others():
+                return False
+            if tries >= TRIES:
+                self._orders.answer(recorded, Taken.REFUSED, f"{TRIES} workers ended while they loaded it")
+                return True
+            # The ledger knows that it is being tried before the file is touched.
+            trying = self._orders.answer(recorded, Taken.TRYING)
+            if trying is None:
+                return True
+            self._trying, recorded = recorded.sequence, trying
+        loaded = self._orders.loaded(recorded)
         if isinstance(loaded, str):
             self._orders.answer(recorded, Taken.REFUSED, loaded)
-        elif role is Role.ACTIVE:
-            # The ledger first: no part may bear the name of a model that it does not know.
-            self._orders.take(recorded, loaded)
+            return True
+        if order.role is Role.SHADOW:
+            self._end_shadow(shadowing, "another one takes its place")
+        # The ledger first: no part may bear the name of a model that it does not know.
+        if self._orders.take(recorded, loaded):
+            self._begin(recorded, loaded)
+        return True
+
+    def _begin(self, recorded: RecordedOrder, loaded: Inspection) -> None:
+        if recorded.order.role is Role.ACTIVE:
             self._judges.active = loaded
             self._orders.meter.gated(loaded.info.gated)
         else:
-            self._end_shadow("another one takes its place")
-            self._orders.take(recorded, loaded)
-            self._shadowing = recorded
-            self._start_shadow(loaded)
+            self._shadowing = recorded.sequence
+            self._judges.shadow = Shadow(loaded, self._orders.ledger, self._orders.meter)
 
-    def _loaded(self, recorded: RecordedOrder) -> Inspection | str:
-        """The ledger knows that it is being tried before the file is touched."""
-        order = recorded.order
-        if order.role is Role.SHADOW and order.digest == self._judges.active.info.digest:
-            return "it is the model that has the say"
-        if self._trying != recorded.sequence:
-            if len(recorded.answers) >= TRIES:
-                return f"{TRIES} workers ended while they loaded it"
-            self._orders.answer(recorded, Taken.TRYING)
-            self._trying = recorded.sequence
-        return self._orders.loaded(recorded)
+    def _has_say(self, orders: Sequence[RecordedOrder]) -> str:
+        """Digest of the model that judges the line; this worker may not have come to it yet."""
+        wanted = next(iter(standing(orders)), None)
+        return wanted.order.digest if wanted else self._judges.active.info.digest
 
-    def _start_shadow(self, loaded: Inspection) -> None:
-        self._judges.shadow = Shadow(loaded, self._orders.ledger, self._orders.meter)
+    def _follow_active(self, orders: Sequence[RecordedOrder]) -> None:
+        """What another worker has taken, or gone back to."""
+        if self._has_say(orders) != self._judges.active.info.digest:
+            self._join(standing(orders)[0])
 
-    def _end_shadow(self, why: str) -> None:
-        """What it was offered is written before the ledger says that it is gone."""
-        if self._shadowing is None:
+    def _follow_shadow(self, orders: Sequence[RecordedOrder]) -> None:
+        """Also at the start: a shadow goes on after a restart."""
+        wanted, shadow = shadow_order(orders), self._judges.shadow
+        if wanted is not None and wanted.order.digest == self._has_say(orders):
+            self._end_shadow(wanted, "it has the say now")
+        elif wanted is not None and shadow is not None and shadow.failure:
+            self._end_shadow(wanted, shadow.failure)
+        elif self._shadowing != (wanted and wanted.sequence):
+            self._drop_shadow()
+            if wanted is not None:
+                self._join(wanted)
+
+    def _join(self, recorded: RecordedOrder) -> None:
+        """Judges with a model that the line has already; where that cannot be here, the others go on with it."""
+        if self._orders.worker in recorded.unable:
+            return
+        loaded = self._orders.loaded(recorded)
+        if not isinstance(loaded, str):
+            self._begin(recorded, loaded)
+            self._orders.tell(recorded, Taken.TAKEN)
+        elif recorded.order.role is Role.ACTIVE or self._orders.others():
+            self._orders.answer(recorded, Taken.UNABLE, loaded)
+        else:
+            self._orders.end(recorded, loaded)
+
+    def _end_shadow(self, recorded: RecordedOrder | None, why: str) -> None:
+        """For all workers of the line. What it was offered is written before the ledger says that it is gone."""
+        if recorded is None:
             return
         if self._judges.shadow is not None:
             self._judges.shadow.close()
-        at = self._orders
-        gone = ModelInForce(at.line, "", "", (), "", {}, "", Role.SHADOW, at.clock())
-        at.answer(self._shadowing, Taken.ENDED, why, gone)
+        self._orders.end(recorded, why)
+        self._drop_shadow()
+
+    def _drop_shadow(self) -> None:
+        if self._judges.shadow is not None:
+            self._judges.shadow.close()
         self._judges.shadow = self._shadowing = None
 
 
@@ -198,6 +248,13 @@ def standing(orders: Iterable[RecordedOrder]) -> list[RecordedOrder]:
     taken = [one for one in orders if one.order.role is Role.ACTIVE and one.outcome is Taken.TAKEN]
     newest = {one.order.digest: one for one in taken}
     return [newest[digest] for digest in ways_back(one.order.digest for one in taken)]
+
+
+def shadow_order(orders: Sequence[RecordedOrder]) -> RecordedOrder | None:
+    """The order by which a shadow judges beside, if one does."""
+    over = (Taken.TAKEN, Taken.ENDED)
+    last = next((one for one in reversed(orders) if one.order.role is not Role.ACTIVE and one.outcome in over), None)
+    return last if last and (last.order.role, last.outcome) == (Role.SHADOW, Taken.TAKEN) else None
 
 
 def ways_back(history: Iterable[str]) -> list[str]:

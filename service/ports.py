@@ -224,8 +224,13 @@ class ModelLedger(Protocol):
         """All orders of the line by sequence, with their answers, as of one moment."""
         ...
 
-    def answer_order(self, answer: ModelAnswer, model: ModelInForce | None = None) -> None:
-        """Together with the registration of the model that is in force by it, both or none."""
+    def answer_order(self, answer: ModelAnswer, seen: int, model: ModelInForce | None = None) -> bool:
+        """Together with the registration of the model that is in force by it, both or none. False, and nothing is recorded, where the
+        order has not just the `seen` answers that the worker knows of: another was first."""
+        ...
+
+    def line_state(self) -> tuple[Sequence[ModelInForce], Sequence[DrawPolicy], Sequence[Heartbeat]]:
+        """As of one moment, each ordered by line."""
         ...
 
     def record_shadow(self, verdicts: Sequence[ShadowVerdict]) -> None:

@@ -225,13 +225,14 @@ class Role(StrEnum):
 
 
 class Taken(StrEnum):
-    """What a worker answers to a model order. TRYING is said before the file is touched: it may take the worker down. ENDED: a
-    shadow that was taken judges no more."""
+    """What a worker answers to a model order, for all workers of the line. TRYING is said before the file is touched: it may take the
+    worker down. ENDED: a shadow that was taken judges no more. UNABLE is for this worker alone: others have taken it."""
 
     TRYING = "trying"
     TAKEN = "taken"
     REFUSED = "refused"
     ENDED = "ended"
+    UNABLE = "unable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,7 @@ class ModelOrder:
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """What a worker did with the order of this sequence, and why not. The newest answer to an order counts."""
+    """What a worker did with the order of this sequence, and why not. The newest answer to an order counts, UNABLE apart."""
 
     order: int
     line: str
@@ -267,9 +268,13 @@ class RecordedOrder:
     answers: tuple[ModelAnswer, ...] = ()
 
     @property
+    def _counts(self) -> ModelAnswer | None:
+        return next((one for one in reversed(self.answers) if one.outcome is not Taken.UNABLE), None)
+
+    @property
     def outcome(self) -> Taken | None:
         """None while nobody has answered."""
-        return self.answers[-1].outcome if self.answers else None
+        return self._counts.outcome if self._counts else None
 
     @property
     def open(self) -> bool:
@@ -278,7 +283,12 @@ class RecordedOrder:
 
     @property
     def why(self) -> str:
-        return self.answers[-1].why if self.answers else ""
+        return self._counts.why if self._counts else ""
+
+    @property
+    def unable(self) -> dict[str, str]:
+        """Why, by worker that cannot judge with what others have taken."""
+        return {one.worker: one.why for one in self.answers if one.outcome is Taken.UNABLE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,12 +66,12 @@ class Full:
         self.refuses = refuses
         self._ledger = ledger
         self.order_model, self.record_shadow = ledger.order_model, ledger.record_shadow
-        self.model_orders = ledger.model_orders
+        self.model_orders, self.line_state = ledger.model_orders, ledger.line_state
 
-    def answer_order(self, answer: ModelAnswer, model: ModelInForce | None = None) -> None:
+    def answer_order(self, answer: ModelAnswer, seen: int, model: ModelInForce | None = None) -> bool:
         if answer.outcome is self.refuses:
             raise LedgerUnavailable("disk full")
-        self._ledger.answer_order(answer, model)
+        return self._ledger.answer_order(answer, seen, model)
 
 
 class Cued(Playlist):
@@ -106,10 +106,10 @@ class Stage:
             raise found
         return Inspection(found, b"k" * 32)
 
-    def start(self, ledger: ModelLedger | None = None) -> tuple[OrderFollower, Judges]:
+    def start(self, ledger: ModelLedger | None = None, worker: str = "w1") -> tuple[OrderFollower, Judges]:
         """As a worker that has just started, with OLD in its line.yaml."""
         rules = parse(self.thresholds)
-        orders = Orders(LINE, "w1", ledger or self.ledger, self.load, lambda: rules, self.meter, lambda: 2000.0, 4)
+        orders = Orders(LINE, worker, ledger or self.ledger, self.load, lambda: rules, self.meter, lambda: 2000.0, 4)
         judges = Judges(orders.first(lambda: self.load(OLD)))
         self.ledger.register(in_force(LINE, judges.active.info, 2000.0))
         return OrderFollower(orders, judges), judges

@@ -138,13 +138,13 @@ def test_an_order_that_nobody_finished_is_tried_again_but_not_for_ever(stage: St
     """A worker that died over it is forgiven twice; then the model is refused unseen, so that it cannot keep the line down."""
     stage.order(NEW)
     trying = ModelAnswer(stage.orders[0].sequence, LINE, "dead", Taken.TRYING)
-    stage.ledger.answer_order(trying)
+    stage.ledger.answer_order(trying, 0)
     follower, judges = stage.start()
     follower.look()
     assert judges.active.info.digest == NEW
     stage.order(OLD)
-    for _ in range(TRIES):
-        stage.ledger.answer_order(replace(trying, order=stage.orders[1].sequence))
+    for seen in range(TRIES):
+        assert stage.ledger.answer_order(replace(trying, order=stage.orders[1].sequence), seen)
     loads = len(stage.loads)
     follower.look()
     assert stage.said[1] == (Taken.REFUSED, f"{TRIES} workers ended while they loaded it")

@@ -148,7 +148,8 @@ def _sentence(recorded: RecordedOrder) -> str:
     what = "end the shadow" if order.role is Role.NONE else f"{order.role} {order.name} {order.digest[:12]}"
     why = f": {recorded.why}" if recorded.why else ""
     note = f" ({order.note})" if order.note else ""
-    return f"{utc(recorded.recorded_at)}  {order.by}: {what}{note}  {SAYS[recorded.outcome]}{why}"
+    unable = "".join(f"; {worker} cannot: {reason}" for worker, reason in recorded.unable.items())
+    return f"{utc(recorded.recorded_at)}  {order.by}: {what}{note}  {SAYS[recorded.outcome]}{why}{unable}"
 
 
 def _login() -> str:

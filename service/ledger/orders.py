@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from service.ledger.base import AnyRow, Base, rows_of
 from service.ledger.parts import register
@@ -16,6 +16,7 @@ _ORDERS = select(model_orders.c.sequence, model_orders.c.recorded_at, *columns(m
     model_orders.c.sequence
 )
 _ANSWERS = select(*columns(model_answers, ModelAnswer)).order_by(model_answers.c.sequence)
+_ANSWERED = select(func.count()).select_from(model_answers)
 _JUDGED = select(shadow_verdicts.c.part_id, shadow_verdicts.c.model)
 _SHADOWS = select(
     shadow_verdicts.c.sequence, shadow_verdicts.c.recorded_at, *columns(shadow_verdicts, ShadowVerdict)
@@ -43,13 +44,16 @@ class Orders(Base):
                 for sequence, recorded_at, *fields in connection.execute(_ORDERS.where(model_orders.c.line == line))
             ]
 
-    def answer_order(self, answer: ModelAnswer, model: ModelInForce | None = None) -> None:
-        """Together with the registration of the model that is in force by it, both or none."""
+    def answer_order(self, answer: ModelAnswer, seen: int, model: ModelInForce | None = None) -> bool:
+        """Together with the registration of the model that is in force by it, both or none; unless another worker was first."""
         with self._writer.begin() as connection:
+            if connection.execute(_ANSWERED.where(model_answers.c.order == answer.order)).scalar_one() != seen:
+                return False
             now = self._moment(connection)
             if model is not None:
                 register(connection, model, now)
             self.append(connection, model_answers, [{"recorded_at": now, **values(answer)}])
+            return True
 
     def record_shadow(self, verdicts: Sequence[ShadowVerdict]) -> None:
         """One transaction. A part that this model has judged already is not recorded again."""

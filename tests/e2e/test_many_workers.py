@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -16,12 +17,14 @@ import pytest
 
 from service.ledger.store import open_ledger
 from tests.line import picture
+from tests.model.test_model import SAYS, _toy
 from tests.postgres import Postgres, running
 from tests.servers import free_port, until
 
 ROOT = Path(__file__).parents[2]
+ANOTHER = _toy(SAYS | {"name": "another", "classes": ["good", "defective"], "thresholds": {"defective": 0.5}})
 WORKERS = ("one", "two", "three")
-EACH = 40
+EACH, SWAPPED = 40, 5
 
 
 @pytest.fixture
@@ -36,6 +39,7 @@ def _settings(folder: Path, url: str) -> Mapping[str, str]:
     (folder / "in").mkdir()
     (folder / "line.yaml").write_text(
         f"line: a\nmodel: {ROOT}/deploy/models/el-cells.onnx\nallow_ungated: true\nledger: {url}\n"
+        f"models: {folder.parent}/models\n"
         f"thresholds: {ROOT}/thresholds.yaml\ncameras: {{{folder.name}: 'folder://{folder}/in?settle=100ms'}}\n"
         f"audit_key: {folder.parent}/audit.key\nimages: {{folder: {folder.parent}/images}}\nreleases: ['log://{folder}/released.jsonl']\n"
     )
@@ -67,8 +71,8 @@ def _ready(address: str) -> bool:
 
 
 def test_three_workers_on_one_ledger(server: Postgres, tmp_path: Path) -> None:
-    """Every part is recorded once and released once, as it was recorded, although the server was killed in between; the exporter and
-    the station say the same of it, and `ledger verify` finds nothing."""
+    """Every part is recorded once and released once, as it was recorded, although the server was killed in between; another model that
+    one of them takes judges in all; the exporter and the station say the same of it, and `ledger verify` finds nothing."""
     url = server.database()
     machines = {name: _settings(tmp_path / name, url) for name in WORKERS}
     first = machines["one"]
@@ -87,16 +91,25 @@ def test_three_workers_on_one_ledger(server: Postgres, tmp_path: Path) -> None:
             "station and exporter over an empty ledger",
         )
         for number in range(EACH):
-            for name in WORKERS:
-                file = tmp_path / name / "in" / f"{name}-{number}.png"
-                file.with_suffix(".tmp").write_bytes(picture(number / EACH))
-                file.with_suffix(".tmp").rename(file)
+            _photograph(tmp_path, number)
             if number == EACH // 2:
                 until(lambda: _metric(exporter, "parts_total") >= 3, "the first parts in the ledger")
                 server.kill()
                 time.sleep(1)
                 server.start()
         until(lambda: _metric(exporter, "parts_total") == len(WORKERS) * EACH, "every part in the ledger")
+        (tmp_path / "another.onnx").write_bytes(ANOTHER)
+        order = _command("models", "activate", str(tmp_path / "another.onnx"))
+        subprocess.run(order, env=dict(first), capture_output=True, check=True)
+        until(
+            lambda: all(
+                _metric(machines[name]["REDRABBIT_METRICS__WORKER"], "model_swaps_total") == 1 for name in WORKERS
+            ),
+            "the other model in all workers",
+        )
+        for number in range(EACH, EACH + SWAPPED):
+            _photograph(tmp_path, number)
+        until(lambda: _metric(exporter, "parts_total") == len(WORKERS) * (EACH + SWAPPED), "the parts after the swap")
         quality = httpx.get(f"http://{station}/v1/quality", headers=_token(first), timeout=15)
         assert quality.is_success
         for name in WORKERS:
@@ -112,12 +125,24 @@ def test_three_workers_on_one_ledger(server: Postgres, tmp_path: Path) -> None:
     with closing(open_ledger(url, time.time, read_only=True)) as ledger:
         rows = ledger.parts_after(0, 1000)
         policies = ledger.draw_policies("a")
-    assert sorted(row.verdict.part_id for row in rows) == sorted(f"{name}-{n}" for name in WORKERS for n in range(EACH))
+    assert sorted(row.verdict.part_id for row in rows) == sorted(
+        f"{name}-{n}" for name in WORKERS for n in range(EACH + SWAPPED)
+    )
+    swapped = {row.verdict.part_id for row in rows if row.verdict.model == sha256(ANOTHER).hexdigest()}
+    assert swapped == {f"{name}-{n}" for name in WORKERS for n in range(EACH, EACH + SWAPPED)}
     assert [row.ordinal for row in rows] == list(range(len(rows)))
     assert sorted((one["part_id"], one["verdict"]) for one in released) == sorted(
         (row.verdict.part_id, row.verdict.outcome.value) for row in rows
     )
-    assert len(policies) == 1, "three workers began together"
+    assert len(policies) == 2, "three workers began together, and changed over together"
+
+
+def _photograph(folder: Path, number: int) -> None:
+    """A part before each worker's camera."""
+    for name in WORKERS:
+        file = folder / name / "in" / f"{name}-{number}.png"
+        file.with_suffix(".tmp").write_bytes(picture(number / EACH % 1))
+        file.with_suffix(".tmp").rename(file)
 
 
 def _token(environment: Mapping[str, str]) -> dict[str, str]:

@@ -75,7 +75,7 @@ def one_of_each(ledger: SqlLedger) -> None:
     ledger.report_challenge("p", "RR", "eva")
     ledger.acknowledge("a", "all", "eva", "")
     order = ledger.order_model(ModelOrder("a", Role.ACTIVE, "d" * 64, "m", "eva"))
-    ledger.answer_order(ModelAnswer(order.sequence, "a", "w", Taken.TAKEN))
+    ledger.answer_order(ModelAnswer(order.sequence, "a", "w", Taken.TAKEN), 0)
     ledger.record_shadow([ShadowVerdict("p", "a", "d" * 64, (1.0, 0.0), 0.1, "good", False)])
     ledger.keep_camera_reference(CameraReference("a", "left", "d" * 64, 100, 0.1, 0.5, 0.0, ""))
     ledger.put_person(Person("eva", "engineer", (), "h", disabled=False, by=""))

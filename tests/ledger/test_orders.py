@@ -22,9 +22,10 @@ def test_an_order_is_read_back_with_its_answers(ledger: SqlLedger, opened: Opene
     assert first.sequence < other.sequence < second.sequence and first.open
     trying = ModelAnswer(first.sequence, "a", "w", Taken.TRYING)
     refused = replace(trying, outcome=Taken.REFUSED, why="no memory")
-    ledger.answer_order(trying)
+    assert ledger.answer_order(trying, 0)
     assert ledger.model_orders("a")[0].open
-    ledger.answer_order(refused)
+    assert not ledger.answer_order(refused, 0), "another was first"
+    assert ledger.answer_order(refused, 1)
     found = opened(read_only=True).model_orders("a")
     assert found == [replace(first, answers=(trying, refused)), second]
     assert (found[0].outcome, found[0].why, found[0].open) == (Taken.REFUSED, "no memory", False)
@@ -35,10 +36,10 @@ def test_an_answer_and_its_model_are_one(ledger: SqlLedger, opened: Opener) -> N
     """A model is in force by the very transaction that says so, or neither is there."""
     sequence = ledger.order_model(ORDER).sequence
     taken = ModelAnswer(sequence, "a", "w", Taken.TAKEN)
-    ledger.answer_order(taken, MODEL)
+    ledger.answer_order(taken, 0, MODEL)
     assert ledger.line_state()[0] == [MODEL] and ledger.model_orders("a")[0].outcome is Taken.TAKEN
     with pytest.raises(LedgerUnavailable):
-        opened(read_only=True).answer_order(taken, replace(MODEL, digest="f" * 64))
+        opened(read_only=True).answer_order(taken, 1, replace(MODEL, digest="f" * 64))
     assert ledger.line_state()[0] == [MODEL] and len(ledger.model_orders("a")[0].answers) == 1
 
 
