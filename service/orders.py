@@ -61,7 +61,7 @@ class Orders:
             if isinstance(loaded, Inspection):
                 log.info("an order wins over the configured model", model=loaded.info.name, digest=loaded.info.digest)
                 return loaded
-            self.answer(recorded, Taken.UNABLE if self.others() else Taken.REFUSED, loaded)
+            self.answer(recorded, Taken.UNABLE, loaded)
         return configured()
 
     def loaded(self, recorded: RecordedOrder) -> Inspection | str:
@@ -134,12 +134,14 @@ class OrderFollower:
             self._judges.shadow.close()
 
     def look(self) -> None:
-        """Does what is ordered and not answered yet, oldest first, then what others have answered. Raises LedgerUnavailable: then it
-        is done next time."""
-        orders = self._orders.all()
-        while (recorded := next((one for one in orders if one.open), None)) and self._obey(recorded, orders):
+        """Does what others have answered, and what is ordered and not answered yet, oldest first. Raises LedgerUnavailable: then it is
+        done next time."""
+        while True:
             orders = self._orders.all()
-        self._follow_active(orders)
+            self._follow_active(orders)
+            recorded = next((one for one in orders if one.open), None)
+            if recorded is None or not self._obey(recorded, orders):
+                break
         self._follow_shadow(orders)
 
     def _obey(self, recorded: RecordedOrder, orders: Sequence[RecordedOrder]) -> bool:
@@ -150,7 +152,7 @@ class OrderFollower:
             self._orders.answer(recorded, Taken.TAKEN)
             return True
         tries = sum(answer.outcome is Taken.TRYING for answer in recorded.answers)
-        if order.role is Role.SHADOW and order.digest == self._has_say(orders):
+        if order.role is Role.SHADOW and order.digest == self._judges.active.info.digest:
             self._orders.answer(recorded, Taken.REFUSED, "it is the model that has the say")
             return True
         if self._trying != recorded.sequence:
@@ -183,20 +185,16 @@ class OrderFollower:
             self._shadowing = recorded.sequence
             self._judges.shadow = Shadow(loaded, self._orders.ledger, self._orders.meter)
 
-    def _has_say(self, orders: Sequence[RecordedOrder]) -> str:
-        """Digest of the model that judges the line; this worker may not have come to it yet."""
-        wanted = next(iter(standing(orders)), None)
-        return wanted.order.digest if wanted else self._judges.active.info.digest
-
     def _follow_active(self, orders: Sequence[RecordedOrder]) -> None:
         """What another worker has taken, or gone back to."""
-        if self._has_say(orders) != self._judges.active.info.digest:
-            self._join(standing(orders)[0])
+        wanted = next(iter(standing(orders)), None)
+        if wanted is not None and wanted.order.digest != self._judges.active.info.digest:
+            self._join(wanted)
 
     def _follow_shadow(self, orders: Sequence[RecordedOrder]) -> None:
         """Also at the start: a shadow goes on after a restart."""
         wanted, shadow = shadow_order(orders), self._judges.shadow
-        if wanted is not None and wanted.order.digest == self._has_say(orders):
+        if wanted is not None and wanted.order.digest == self._judges.active.info.digest:
             self._end_shadow(wanted, "it has the say now")
         elif wanted is not None and shadow is not None and shadow.failure:
             self._end_shadow(wanted, shadow.failure)
@@ -206,14 +204,14 @@ class OrderFollower:
                 self._join(wanted)
 
     def _join(self, recorded: RecordedOrder) -> None:
-        """Judges with a model that the line has already; where that cannot be here, the others go on with it."""
+        """Judges with a model that the line has already. Where that cannot be here, others may go on with it; not with a shadow."""
         if self._orders.worker in recorded.unable:
             return
         loaded = self._orders.loaded(recorded)
         if not isinstance(loaded, str):
             self._begin(recorded, loaded)
             self._orders.tell(recorded, Taken.TAKEN)
-        elif recorded.order.role is Role.ACTIVE or self._orders.others():
+        elif recorded.order.role is Role.ACTIVE:
             self._orders.answer(recorded, Taken.UNABLE, loaded)
         else:
             self._orders.end(recorded, loaded)

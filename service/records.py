@@ -226,7 +226,8 @@ class Role(StrEnum):
 
 class Taken(StrEnum):
     """What a worker answers to a model order, for all workers of the line. TRYING is said before the file is touched: it may take the
-    worker down. ENDED: a shadow that was taken judges no more. UNABLE is for this worker alone: others have taken it."""
+    worker down. ENDED: a shadow that was taken judges no more. UNABLE is for this worker alone, of
+    what was taken already."""
 
     TRYING = "trying"
     TAKEN = "taken"

@@ -130,7 +130,7 @@ def test_a_restart_without_the_file_falls_back_to_the_model_before(stage: Stage)
     stage.models[NEW] = InvalidInput("gone")
     _, judges = stage.start()
     assert judges.active.info.digest == OLD and stage.in_force() == [OLD]
-    assert stage.said[-1] == (Taken.REFUSED, "gone")
+    assert stage.orders[-1].unable == {"w1": "gone"} and stage.said[-1] == (Taken.TAKEN, "")
     assert stage.meter.swaps["active", "refused"] == 1
 
 
