@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # uv does not read pip's settings; hand over a local folder of wheels where pip has been given one.
 UV     := UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}}" $(BIN)/uv
 
-.PHONY: run test install install-test debian lint types fuzz bench truth format pictures clean
+.PHONY: run test install install-test debian lint types fuzz faults bench truth format pictures clean
 
 run: install
 	$(BIN)/redrabbit demo
@@ -47,6 +47,11 @@ test: install-test debian lint types
 SECONDS ?= 60
 fuzz: install-test
 	$(BIN)/python -m tests.hostile.fuzz --seconds $(SECONDS) $(TARGETS)
+
+# TRIES of each fault; ONLY="text" those with the text in their name.
+TRIES ?= 200
+faults: install-test debian
+	$(BIN)/python -m tests.faults --tries $(TRIES) --only "$(ONLY)"
 
 bench: install-test
 	$(BIN)/python -m tests.bench

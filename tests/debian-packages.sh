@@ -6,6 +6,7 @@ command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null ||
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
 command -v nats-server >/dev/null || missing="$missing nats-server"
 [ -z "$missing" ] && exit 0
 how="apt-get install --no-install-recommends$missing"

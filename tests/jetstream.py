@@ -42,6 +42,12 @@ class Nats:
         self._process.terminate()
         self._process.wait(30)
 
+    def kill(self) -> None:
+        """As the kernel would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
     def _answers(self) -> bool:
         with suppress(OSError):
             create_connection(("127.0.0.1", self.port), 1).close()

@@ -49,18 +49,7 @@ def open_file(url: URL, read_only: bool) -> Engine:
     if not url.database or url.database == ":memory:" or url.query:
         raise InvalidInput(f"{url}: expected the path of a file, as in sqlite:///ledger.db")
     path = Path(url.database).absolute()
-    if path.is_dir():
-        raise InvalidInput(f"ledger {path}: a folder; expected a ledger or no file")
-    if not read_only:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidInput(f"ledger {path}: the folder cannot be made: {error.strerror}") from error
-    elif not path.exists():
-        above = next(folder for folder in path.parents if folder.exists())
-        if not above.is_dir():
-            raise InvalidInput(f"{path}: {above} is a file, not a folder")
-        raise NotYet(f"{path}: there is no ledger yet; the worker or the station creates it")
+    _must_be_openable(path, read_only)
     mode = "ro" if read_only else "rwc"
 
     def connect() -> sqlite3.Connection:
@@ -85,6 +74,37 @@ def open_file(url: URL, read_only: bool) -> Engine:
             raise (Damaged if damaged else LedgerUnavailable)(f"{path}: {error}") from error
 
     return engine
+
+
+def _must_be_openable(path: Path, read_only: bool) -> None:
+    if path.is_dir():
+        raise InvalidInput(f"ledger {path}: a folder; expected a ledger or no file")
+    if not read_only:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"ledger {path}: the folder cannot be made: {error.strerror}") from error
+    elif not path.exists():
+        above = next(folder for folder in path.parents if folder.exists())
+        if not above.is_dir():
+            raise InvalidInput(f"{path}: {above} is a file, not a folder")
+        raise NotYet(f"{path}: there is no ledger yet; the worker or the station creates it")
+    if path.exists():
+        _must_be_whole_pages(path)
+
+
+def _must_be_whole_pages(path: Path) -> None:
+    """SQLite sees that pages are missing, and not that the last one is cut off. What is in the log yet will mend that."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        with path.open("rb") as file:
+            begins = file.read(18)
+        size, page = path.stat().st_size, int.from_bytes(begins[16:], "big")
+        cut = begins.startswith(b"SQLite format 3\0") and size % (65536 if page == 1 else page or 1)
+        if cut and not (log.exists() and log.stat().st_size):
+            raise Damaged(f"{path}: ends in the middle of a page, after {size} bytes; restore a back-up of it")
+    except OSError as error:
+        raise LedgerUnavailable(f"{path}: {error.strerror}") from error
 
 
 def _compact(content: Any) -> str:
