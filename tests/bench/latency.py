@@ -18,13 +18,15 @@ RATE = 20.0
 
 
 class Times(Counts):
-    """Keeps every observation by stage, seconds a part."""
+    """Keeps every observation by stage, seconds a part, and how many commits there were."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: dict[str, list[float]] = {}
+        self.commits = 0
 
     def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
+        self.commits += stage == "record"
         self.seconds.setdefault(stage, []).extend([seconds] * parts)
 
 
