@@ -72,6 +72,12 @@ class WorkerMeter:
             ("line", "camera"),
             registry=registry,
         )
+        self._frames_waiting = Gauge(
+            "redrabbit_frames_waiting",
+            "Frames that wait in the JetStream for a worker; absent without one.",
+            ("line", "camera"),
+            registry=registry,
+        )
         self._ledger_up = Gauge(
             "redrabbit_ledger_up",
             "Whether the worker can write its records (1) or not (0).",
@@ -122,6 +128,9 @@ class WorkerMeter:
 
     def redelivered(self, camera: str) -> None:
         self._redelivered.labels(self._line, camera).inc()
+
+    def camera_waiting(self, camera: str, frames: int) -> None:
+        self._frames_waiting.labels(self._line, camera).set(frames)
 
     def camera_up(self, camera: str, up: bool) -> None:
         self._camera_up.labels(self._line, camera).set(up)

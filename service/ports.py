@@ -148,6 +148,10 @@ class Meter(Protocol):
 
     def ledger_up(self, up: bool) -> None: ...
 
+    def camera_waiting(self, camera: str, frames: int) -> None:
+        """So many frames wait in the stream for a worker. Never told of a camera without one."""
+        ...
+
     def store_up(self, up: bool) -> None:
         """Whether the shared store of pictures takes what is shipped. Never told where there is none."""
         ...

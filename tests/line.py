@@ -88,6 +88,7 @@ class Counts:
         self.passports: list[bool] = []
         self.store: list[bool] = []
         self.waiting = 0
+        self.lag: list[int] = []
         self.triggers = 0
         self.repeats: list[int] = []
         self.sights: list[tuple[Look, Look | None]] = []
@@ -103,6 +104,9 @@ class Counts:
 
     def camera_up(self, camera: str, up: bool) -> None:
         pass
+
+    def camera_waiting(self, camera: str, frames: int) -> None:
+        self.lag.append(frames)
 
     def camera_frame(self, camera: str, captured_at: float) -> None:
         pass

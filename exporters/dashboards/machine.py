@@ -233,7 +233,23 @@ MODEL = (
                 NAME,
             ),
         ),
-        width=24,
+        width=12,
+        height=5,
+    ),
+    Panel(
+        Kind.SERIES,
+        "Frames that wait for a worker",
+        "short",
+        "In the JetStream, by camera; 0 without one. It comes back to 0 between bursts, or the workers do not keep up: start another.",
+        "FramesWaiting",
+        (
+            Query(
+                f"max by (plant, line, camera) ({of('frames_waiting', *LINES)}) "
+                f"or 0 * max by (plant, line, camera) ({of('camera_up', *LINES)})",
+                "{{line}} {{camera}}",
+            ),
+        ),
+        width=12,
         height=5,
     ),
 )

@@ -89,6 +89,16 @@ HEALTH = (
         dashboard="machine",
     ),
     Alert(
+        "FramesWaiting",
+        "ticket",
+        f"max by (line, camera) ({held('redrabbit_frames_waiting')}) > 0",
+        "{{ $labels.line }} {{ $labels.camera }}: the workers do not keep up",
+        "{{ $value }} frames of {{ $labels.camera }} wait for a worker of line {{ $labels.line }}, and there were always some for a "
+        "quarter of an hour: verdicts come late.",
+        wait="15m",
+        dashboard="machine",
+    ),
+    Alert(
         "PicturesNotShipped",
         "ticket",
         f"max by (line) ({held('redrabbit_image_store_up')}) == 0",

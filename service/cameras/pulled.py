@@ -9,6 +9,7 @@ workers together. expire: older frames are not judged any more. Also creds_file,
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import isfinite
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ Word = Callable[["JetStreamContext"], Awaitable[Any]]
 AT_ONCE = 16
 WAIT = 0.5
 ACK_WAIT = 30.0
-"""Seconds after which the server gives a frame to somebody else. While its worker lives it says so three times as often."""
+"""Seconds after which the server gives a frame to somebody else. While its worker lives it says so six times as often."""
 
 TRIES = 3
 LONGEST_LOT = 128
@@ -108,8 +109,8 @@ class Pulled:
         self._mine: dict[int, Msg] = {}
         self._of: dict[int, Msg] = {}
         self._ended = Event()
-        Thread(target=self._hold, args=(self._ended,), name=f"hold-{name}", daemon=True).start()
         self._server = JetStream(url, self._options.access, f"redrabbit worker {line}")
+        Thread(target=self._hold, args=(self._ended,), name=f"hold-{name}", daemon=True).start()
 
     def frames(self, stopping: Event) -> Iterator[Frame]:
         pulling: JetStreamContext.PullSubscription | None = None
@@ -192,12 +193,18 @@ class Pulled:
         self._server.tell(buried)
 
     def _hold(self, ended: Event) -> None:
-        """Says of all that are under way that somebody is at it, also while the line is held because its ledger is away."""
-        while not ended.wait(ACK_WAIT / 3):
+        """Says of all that are under way that somebody is at it, also while the line is held because its ledger is away; and how many
+        wait."""
+        while not ended.wait(ACK_WAIT / 6):
             with self._lock:
                 messages = list(self._mine.values())
             for message in messages:
                 self._server.tell(_in_progress(message))
+            with suppress(Unavailable):
+                self._meter.camera_waiting(self.name, self._server.ask(self._waiting))
+
+    async def _waiting(self, server: JetStreamContext) -> int:
+        return (await server.consumer_info(self._stream, consumer(self._line, self.name))).num_pending or 0
 
     def _settled(self, frame: Frame) -> Msg | None:
         with self._lock:

@@ -142,6 +142,25 @@ def test_workers_share_the_frames_and_may_come_and_go(server: Nats, worker: Call
     assert sorted(other.parts) == sorted(f"p{n}" for n in range(60))
 
 
+def test_how_many_wait_is_told(server: Nats, worker: Callable[..., Worker]) -> None:
+    """While the workers are busy, and that there are none any more."""
+    _publish(server, _parts(60))
+    going = Event()
+
+    def slowly(camera: Camera, frame: Frame) -> None:
+        going.wait(60)
+        _judge(camera, frame)
+
+    with patch.object(pulled, "ACK_WAIT", 2.0):
+        slow = worker(slowly)
+        until(
+            lambda: slow.meter.lag and slow.meter.lag[-1] == 60 - pulled.AT_ONCE,
+            "those that wait behind its first ones",
+        )
+        going.set()
+        until(lambda: slow.meter.lag[-1] == 0, "none left")
+
+
 def test_what_a_dead_worker_had_comes_again(server: Nats, worker: Callable[..., Worker]) -> None:
     """Nobody gives anything back: the server waits, and delivers it to whoever is there."""
     _publish(server, _parts(5))

@@ -89,7 +89,7 @@ def test_a_database_cut_short(file: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2 + 100])
     with (
-        pytest.raises((InvalidInput, LedgerUnavailable), match="malformed|ends in the middle of a page"),
+        pytest.raises((InvalidInput, LedgerUnavailable), match=r"malformed|ends in the middle of a page"),
         closing(open_ledger(_url(file), Ticking())) as ledger,
     ):
         ledger.parts_after(0, 10_000)
