@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from urllib.parse import SplitResult
 
 from service.cameras.folder import Folder
+from service.cameras.gentl import Gentl
 from service.cameras.gige import Vision
 from service.cameras.live import LiveVideo
 from service.cameras.options import split, unusable
@@ -44,6 +45,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "rtsp": LiveVideo,
     "gige": Vision,
     "u3v": Vision,
+    "gentl": Gentl,
     "push": Push,
     "nats": Pulled,
     "tls": Pulled,

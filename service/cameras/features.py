@@ -83,10 +83,12 @@ class CameraOptions(Options):
     stale: Seconds | None = Field(default=None, gt=0.0)
 
 
-def read_options(url: SplitResult, camera: str) -> tuple[CameraOptions, tuple[Wanted, ...]]:
-    """The URL's options, and what they ask of the camera, in order: ours first. Raises InvalidInput."""
+def read_options(
+    url: SplitResult, camera: str, kind: type[CameraOptions] = CameraOptions
+) -> tuple[CameraOptions, tuple[Wanted, ...]]:
+    """The URL's options as `kind`, and what they ask of the camera, in order: ours first. Raises InvalidInput."""
     pairs = parse_qsl(url.query, keep_blank_values=True)
-    options = parsed(CameraOptions, url, camera, urlencode([pair for pair in pairs if not pair[0][:1].isupper()]))
+    options = parsed(kind, url, camera, urlencode([pair for pair in pairs if not pair[0][:1].isupper()]))
     if options.packet_size is not None and 0 < options.packet_size < 576:
         raise unusable(camera, url, f"option packet_size: expected auto or at least 576, found {options.packet_size}")
     written = dict(pairs)

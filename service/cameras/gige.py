@@ -110,7 +110,7 @@ class Vision(Industrial):
         wanted = unquote(url.netloc).strip()
         if not wanted or url.path.strip("/"):
             raise unusable(name, url, f"expected {url.scheme}://SERIAL, as `redrabbit cameras find` says it")
-        super().__init__(url, line, name, meter, clock, wanted, search or SEARCHES[url.scheme])
+        super().__init__(url, line, name, meter, clock, lambda _: wanted, search or SEARCHES[url.scheme])
 
 
 class VisionSession:

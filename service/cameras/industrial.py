@@ -105,7 +105,7 @@ def picture_of(found: Found, seconds: float) -> Image | None:
 
 
 class Industrial:
-    """Fulfils ports.Camera. wanted: serial or address of the camera among those that `search` finds."""
+    """Fulfils ports.Camera. wanted: serial or address, by its options (of `kind`), of the camera among those that `search` finds."""
 
     live = True
 
@@ -116,8 +116,9 @@ class Industrial:
         name: str,
         meter: Meter,
         clock: Clock,
-        wanted: str,
+        wanted: Callable[[Any], str],
         search: Search,
+        kind: type[CameraOptions] = CameraOptions,
     ) -> None:
         """A camera that is there is tried once, so that what it refuses is said at the start. Raises InvalidInput."""
         self.name = name
@@ -125,9 +126,9 @@ class Industrial:
         self._meter = meter
         self._clock = clock
         self._url = url
-        self._wanted = wanted
         self._search = search
-        self._options, self._features = read_options(url, name)
+        self._options, self._features = read_options(url, name, kind)
+        self._wanted = wanted(self._options)
         self._shown = redacted(url)
         self._up: bool | None = None
         self._said = ""

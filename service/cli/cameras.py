@@ -37,15 +37,20 @@ def find(
     pictures: Annotated[
         Path | None, typer.Option(help="A folder for a picture of each; the camera takes it as it is set.")
     ] = None,
+    producer: Annotated[
+        Path | None, typer.Option(help="The GenTL producer of a maker, a .cti file: look for its cameras instead.")
+    ] = None,
 ) -> None:
     """Say which GigE Vision and USB3 Vision cameras are there, each by the URL that line.yaml takes."""
+    from service.cameras.gentl import producer_of
     from service.cameras.gige import SEARCHES
     from service.cameras.industrial import Gone
 
     if pictures is not None:
         _made(pictures)
     count = 0
-    for kind, search in SEARCHES.items():
+    searches = SEARCHES if producer is None else {"gentl": producer_of(producer).cameras}
+    for kind, search in searches.items():
         try:
             for found in search():
                 count += 1

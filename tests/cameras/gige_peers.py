@@ -89,23 +89,28 @@ def opened(url: str, meter: CountingMeter | None = None, name: str = "cam") -> C
 class Reading:
     """A camera that a thread reads until it is left."""
 
-    def __init__(self, camera: str | Callable[[CountingMeter], Camera], name: str = "cam") -> None:
-        """camera: its URL, or what makes it."""
+    def __init__(self, camera: str | Callable[[CountingMeter], Camera], name: str = "cam", pause: float = 0.0) -> None:
+        """camera: its URL, or what makes it. pause: seconds that the line takes for a picture."""
         self.meter = CountingMeter()
         self.camera = opened(camera, self.meter, name) if isinstance(camera, str) else camera(self.meter)
         self.frames: list[Frame] = []
+        self._pause = pause
         self._stopping = Event()
         self._thread = Thread(target=self._read, daemon=True)
 
     def _read(self) -> None:
         for frame in self.camera.frames(self._stopping):
             self.frames.append(frame)
+            self._stopping.wait(self._pause)
 
     def __enter__(self) -> Reading:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         self._stopping.set()
         self._thread.join(timeout=10)
         self.camera.close()

@@ -44,6 +44,14 @@ def test_blocks_that_lost_a_packet_are_counted_and_leave_a_gap() -> None:
         assert reading.meter.drops == {"incomplete": 1}
 
 
+def test_a_block_of_which_nothing_came_is_lost() -> None:
+    """Every packet of block 4, its first and its last included: the next number shows it."""
+    whole = [(4, packet) for packet in range(8)]
+    with viva(drop_packets=whole, packet_resend=False), Reading(f"gige://{VIVA}") as reading:
+        assert [frame.trigger for frame in reading.come(6)] == [1, 2, 3, 5, 6, 7]
+        assert reading.meter.drops == {"lost": 1}
+
+
 def test_a_packet_that_the_camera_sends_again_is_not_lost() -> None:
     """With packet resend every block is whole."""
     with viva(drop_packets=[(5, 1)], packet_resend=True), Reading(f"gige://{VIVA}") as reading:
