@@ -53,6 +53,12 @@ def test_a_camera_that_another_has_is_waited_for() -> None:
     assert second.meter.ups == [False, True, False]
 
 
+def test_a_camera_that_runs_freely_and_sends_nothing_is_down() -> None:
+    """One picture a second is too few where a third of one is the limit; it is connected anew."""
+    with Reading(f"{URL}?serial=0&AcquisitionFrameRate=1&stale=300ms") as reading:
+        until(lambda: reading.meter.ups[:3] == [True, False, True])
+
+
 def test_pictures_that_the_line_is_too_slow_for_are_counted() -> None:
     """Those that wait are few: the oldest makes room, and every number that is left out is counted once."""
     with Reading(f"{URL}?serial=0&AcquisitionFrameRate=100&Width=100&Height=100", pause=0.2) as reading:

@@ -125,7 +125,7 @@ def test_a_serial_that_nobody_has_is_said_with_those_that_are_there(capfd: pytes
 
 def test_a_pulled_cable_and_back() -> None:
     """Down when it no longer answers, up again by itself, and numbers go on with a gap of nothing unknown."""
-    with aravis("GV02") as peer, Reading("gige://GV02") as reading:
+    with aravis("GV02") as peer, Reading("gige://GV02?stale=1h") as reading:
         reading.come(5)
         peer.pull()
         until(lambda: reading.meter.ups == [True, False])
@@ -137,13 +137,17 @@ def test_a_pulled_cable_and_back() -> None:
         assert after[0].captured_at > before.captured_at
 
 
-def test_a_camera_that_starts_after_the_line() -> None:
-    """Nothing there at first: the line waits, and then has its pictures."""
+def test_a_camera_that_comes_and_is_exchanged() -> None:
+    """Nothing there at first: the line waits. The next camera counts from 1 again, and the parts' numbers go on."""
     with Reading("gige://127.0.0.1") as reading:
         until(lambda: reading.meter.ups == [False])
         with viva():
-            assert reading.come(3)
-    assert reading.meter.ups == [False, True, False]
+            assert reading.come(5)
+        until(lambda: reading.meter.ups == [False, True, False])
+        last = reading.frames[-1].trigger or 0
+        with viva():
+            assert [frame.trigger for frame in reading.come(3)] == [last + 1, last + 2, last + 3]
+    assert reading.meter.ups == [False, True, False, True, False]
 
 
 def test_control_taken_away_is_a_camera_that_is_down() -> None:
