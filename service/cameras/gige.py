@@ -6,6 +6,7 @@ viva-genicam speaks the protocols. A camera is looked for anew on each connectio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote
 
@@ -48,15 +49,21 @@ def gige_cameras() -> Iterator[Found]:
         yield _found_gige(viva, device)
 
 
+_SERIALS: dict[str, str] = {}
+"""By MAC address. A search for one camera asks each of the others only once, for they are at work."""
+NO_MAC = "00:00:00:00:00:00"
+
+
 def _found_gige(viva: Any, device: viva_genicam.GigeDeviceInfo) -> Found:
     def connect(options: CameraOptions, wanted: Sequence[Wanted]) -> Session:
         return VisionSession(lambda: viva.connect_gige(device), options, wanted)
 
-    try:
-        with viva.connect_gige(device, monitor=True) as camera:
+    serial = _SERIALS.get(device.mac, "")
+    if not serial:
+        with suppress(viva.GenicamError), viva.connect_gige(device, monitor=True) as camera:
             serial = _serial(viva, camera)
-    except viva.GenicamError:
-        serial = ""
+    if serial and device.mac != NO_MAC:
+        _SERIALS[device.mac] = serial
     return Found(
         f"gige://{serial or device.ip}", serial, device.ip, device.manufacturer or "", device.model or "", connect
     )
@@ -195,16 +202,12 @@ class VisionSession:
 
     def close(self) -> None:
         """The camera is told to stop only where it still answers: waiting for one that is away takes many seconds."""
-        try:
+        with suppress(Gone, self._viva.GenicamError):
             self.ask()
             self._camera.acquisition_stop()
-        except (Gone, self._viva.GenicamError):
-            pass
         for end in (self._stream.close, self._camera.close):
-            try:
+            with suppress(self._viva.GenicamError):
                 end()
-            except self._viva.GenicamError:
-                continue
 
 
 _MADE_RGB = ("BGR8", "BGR8Packed")
