@@ -227,21 +227,24 @@ class GentlSession:
 
     def _shot(self, buffer: Any) -> Shot:
         """Copies the picture: its place is the producer's, which fills it again."""
-        module, part = buffer.module, buffer.payload.components[0]
-        block = int(module.frame_id)
+        block = int(buffer.module.frame_id)
         if self._last is not None and 1 < block - self._last < 0x8000:
             self._missed += block - self._last - 1
         self._last = block
+        parts = [part for part in buffer.payload.components if part is not None and part.data is not None]
+        if not parts:
+            return Shot(block, self._seconds(buffer.module), True, "without a picture", lambda: np.empty(0))
+        part = parts[0]
         data, height, width = np.array(part.data), part.height, part.width
+        pixel_format = str(part.data_format)
 
         def values() -> NDArray[Any]:
             channels, rest = divmod(data.size, height * width)
             if rest or channels not in (1, 3, 4):
-                raise UnreadablePixels(f"{part_format} came as {data.size} values for {width} x {height} pixels")
+                raise UnreadablePixels(f"{pixel_format} came as {data.size} values for {width} x {height} pixels")
             return data.reshape((height, width) if channels == 1 else (height, width, channels))
 
-        part_format = str(part.data_format)
-        return Shot(block, self._seconds(module), True, part_format, values)
+        return Shot(block, self._seconds(buffer.module), True, pixel_format, values)
 
     def _seconds(self, module: Any) -> float | None:
         try:

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote
 from service.cameras.features import CameraOptions, Feature, FeatureRefused, Value, Wanted, set_features
 from service.cameras.industrial import Found, Gone, Industrial, Search, Session, Shot
 from service.cameras.options import unusable
-from service.cameras.pixels import READABLE, readable
+from service.cameras.pixels import READABLE, UnreadablePixels, readable
 from service.errors import InvalidInput
 from service.ports import Clock, Meter
 
@@ -182,7 +182,13 @@ class VisionSession:
             raise Gone("the stream ended")
         device = None if frame.ts_dev is None else frame.ts_dev / self._ticks
         pixel_format = "RGB8" if frame.pixel_format in _MADE_RGB else frame.pixel_format
-        return Shot(frame.block_id, device, frame.is_complete, pixel_format, lambda: _values(frame))
+        return Shot(frame.block_id, device, frame.is_complete, pixel_format, lambda: self._values(frame))
+
+    def _values(self, frame: viva_genicam.Frame) -> NDArray[Any]:
+        try:
+            return frame.to_numpy()
+        except self._viva.GenicamError as error:
+            raise UnreadablePixels(str(error)) from error
 
     def lost(self) -> Mapping[str, int]:
         stats = self._stream.stats()
@@ -212,10 +218,6 @@ class VisionSession:
 
 _MADE_RGB = ("BGR8", "BGR8Packed")
 """viva-genicam gives these in the order red, green, blue."""
-
-
-def _values(frame: viva_genicam.Frame) -> NDArray[Any]:
-    return frame.to_numpy()
 
 
 def _no_answer(error: Exception) -> bool:
