@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote
+from urllib.parse import SplitResult, quote, unquote
 
 from service.cameras.features import CameraOptions, Feature, FeatureRefused, Value, Wanted, set_features
 from service.cameras.industrial import Found, Gone, Industrial, Search, Session, Shot
@@ -65,7 +65,12 @@ def _found_gige(viva: Any, device: viva_genicam.GigeDeviceInfo) -> Found:
     if serial and device.mac != NO_MAC:
         _SERIALS[device.mac] = serial
     return Found(
-        f"gige://{serial or device.ip}", serial, device.ip, device.manufacturer or "", device.model or "", connect
+        f"gige://{quote(serial or device.ip, safe='')}",
+        serial,
+        device.ip,
+        device.manufacturer or "",
+        device.model or "",
+        connect,
     )
 
 
@@ -94,7 +99,9 @@ def usb_cameras() -> Iterator[Found]:
         def connect(options: CameraOptions, wanted: Sequence[Wanted], device: Any = device) -> Session:
             return VisionSession(lambda: viva.connect_u3v(device), options, wanted)
 
-        yield Found(f"u3v://{serial}", serial, address, device.manufacturer or "", device.model or "", connect)
+        yield Found(
+            f"u3v://{quote(serial, safe='')}", serial, address, device.manufacturer or "", device.model or "", connect
+        )
 
 
 SEARCHES: Mapping[str, Search] = {"gige": gige_cameras, "u3v": usb_cameras}
