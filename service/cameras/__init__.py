@@ -10,6 +10,8 @@ from typing import Final, Protocol
 from urllib.parse import SplitResult
 
 from service.cameras.folder import Folder
+from service.cameras.gentl import Gentl
+from service.cameras.gige import Vision
 from service.cameras.live import LiveVideo
 from service.cameras.options import split, unusable
 from service.cameras.pulled import Pulled
@@ -41,6 +43,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "video": VideoFile,
     "usb": LiveVideo,
     "rtsp": LiveVideo,
+    "gige": Vision,
+    "u3v": Vision,
+    "gentl": Gentl,
     "push": Push,
     "nats": Pulled,
     "tls": Pulled,

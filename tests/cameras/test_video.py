@@ -197,7 +197,7 @@ def test_a_camera_that_is_not_there_does_not_hold_up_stopping(capfd: pytest.Capt
         ("video:///no/such/file.mp4", "no such file"),
         ("video:///etc/hostname", "cannot be played"),
         ("video:///a/no id.mp4", "makes no part ids"),
-        ("gopher://user:hush@h/x", "known schemes: folder, nats, push, rtsp, tls, usb, video"),
+        ("gopher://user:hush@h/x", "known schemes: folder, gentl, gige, nats, push, rtsp, tls, u3v, usb, video"),
         ("rtsp://user:hush@h:port/x", "not a URL"),
     ],
 )
