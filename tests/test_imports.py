@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {*PORTS, "images", "model", "quality"},
     "gate": {*STATISTICS, "thresholds", "images", "faults", "model", "gate"},
     "ledger": {*PORTS, "urls", "ledger"},
-    "releases": {*PORTS, "urls", "options", "releases"},
+    "releases": {*PORTS, "urls", "options", "yamltext", "releases"},
     "station": {*MONITOR, "images", "station"},
     "backtest": {*MONITOR, "backtest"},
     "demo": {*MONITOR, "demo", "images", "faults", "inspection", "drawing"},

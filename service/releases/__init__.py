@@ -13,6 +13,7 @@ from service.errors import InvalidInput
 from service.ports import Release
 from service.releases.floor import Surroundings
 from service.releases.log import LogRelease
+from service.releases.modbus import open_modbus
 from service.releases.mqtt import open_mqtt
 from service.releases.webhook import Webhook
 
@@ -25,6 +26,8 @@ KINDS: Final[Mapping[str, Callable[[SplitResult], Release]]] = {
 }
 
 FLOOR: Final[Mapping[str, Callable[[SplitResult, Surroundings | None], Release]]] = {
+    "modbus": open_modbus,
+    "modbus+tls": open_modbus,
     "mqtt": open_mqtt,
     "mqtts": open_mqtt,
 }

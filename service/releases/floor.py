@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +27,7 @@ from service.options import Options, Seconds, unusable
 from service.ports import ReleaseMeter
 from service.records import Outcome, Verdict
 from service.releases.result import Say, Told
+from service.yamltext import parse_mapping
 
 log = structlog.get_logger()
 
@@ -160,7 +161,8 @@ class FloorRelease:
             log.warning("fail-safe: a verdict has not arrived in time", to=self._shown, part=due.verdict.part_id)
         self._missed += 1
         self._missed_ever += 1
-        self._last_missed = due
+        if self._last_missed is None or due.number > self._last_missed.number:
+            self._last_missed = due  # what waits behind a verdict under way expires before that has failed
         self._around.meter.failsafe(self._shown, 1)
         self._more.set()
 
@@ -291,6 +293,20 @@ def secret(file: Path | None, url: SplitResult) -> str | None:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise unusable("release", url, f"{file}: cannot be read: {getattr(error, 'strerror', '') or error}") from error
+
+
+def mapped(file: Path, url: SplitResult, known: Collection[str], needed: Sequence[str]) -> dict[str, str]:
+    """A map file: YAML, {field: where it lies at the PLC}. Raises InvalidInput."""
+    where = f"release: {file}"
+    found = parse_mapping(secret(file, url) or "", where)
+    for field, place in found.items():
+        if field not in known:
+            raise InvalidInput(f"{where}: unknown field {str(field)[:40]!r}; known fields: {', '.join(known)}")
+        if not isinstance(place, str):
+            raise InvalidInput(f"{where}: {field}: expected where it lies, as text, found {str(place)[:40]!r}")
+    if absent := [field for field in needed if field not in found]:
+        raise InvalidInput(f"{where}: {absent[0]} is missing; it cannot do without")
+    return found
 
 
 def missing(url: SplitResult, extra: str) -> InvalidInput:
