@@ -15,6 +15,8 @@ from service.releases.floor import Surroundings
 from service.releases.log import LogRelease
 from service.releases.modbus import open_modbus
 from service.releases.mqtt import open_mqtt
+from service.releases.opcua import open_opcua
+from service.releases.opcua_server import open_opcua_server
 from service.releases.webhook import Webhook
 
 KINDS: Final[Mapping[str, Callable[[SplitResult], Release]]] = {
@@ -30,6 +32,8 @@ FLOOR: Final[Mapping[str, Callable[[SplitResult, Surroundings | None], Release]]
     "modbus+tls": open_modbus,
     "mqtt": open_mqtt,
     "mqtts": open_mqtt,
+    "opcua": open_opcua,
+    "opcua+server": open_opcua_server,
 }
 """Those of a machine on the floor, which has a deadline and wants to know that the worker is well."""
 

@@ -62,7 +62,13 @@ class FloorOptions(Options):
 
 
 class Peer(Protocol):
-    """The machine at the other end, one connection at a time. Whatever a call raises means that the connection is of no use."""
+    """The machine at the other end, one connection at a time. Whatever a call raises means that the connection is of no use.
+
+    late_is_broken: so does a verdict that it has not taken in time. Not where its program acknowledges, beside the connection.
+    """
+
+    @property
+    def late_is_broken(self) -> bool: ...
 
     async def open(self) -> int:
         """Connects. Returns the number of the last verdict that the peer has; 0 where that cannot be known."""
@@ -104,9 +110,17 @@ class _Due:
 class FloorRelease:
     """Fulfils ports.Release."""
 
-    def __init__(self, shown: str, peer: Peer, options: FloorOptions, around: Surroundings | None) -> None:
-        """shown: its name in logs and metrics. around: None where it is only checked, and never started."""
+    def __init__(
+        self,
+        shown: str,
+        peer: Peer,
+        options: FloorOptions,
+        around: Surroundings | None,
+        open_within: float = OPEN_WITHIN,
+    ) -> None:
+        """shown: its name in logs and metrics. around: None where it is only checked, and never started. open_within: seconds."""
         self._shown = shown
+        self._open_within = open_within
         self._peer = peer
         self._options = options
         self._number = 0
@@ -174,7 +188,7 @@ class FloorRelease:
         while not self._closing or self._waiting:
             began = monotonic()
             try:
-                async with asyncio.timeout(OPEN_WITHIN):
+                async with asyncio.timeout(self._open_within):
                     last = await self._peer.open()
                 self._opened(last)
                 await self._talk()
@@ -218,7 +232,7 @@ class FloorRelease:
             self._expire()
             if (until_beat := self._next_beat - monotonic()) <= 0:
                 await self._sign_of_life()
-            elif self._missed:
+            elif self._missed and not self._closing:
                 await self._tell_failsafe()
             elif self._waiting:
                 await self._tell(self._waiting.popleft())
@@ -253,18 +267,28 @@ class FloorRelease:
         try:
             async with asyncio.timeout_at(due.until):
                 await self._peer.tell(self._told(due, say, 0))
-        except BaseException:
+        except BaseException as error:
             self._waiting.appendleft(due)  # it may still be in time over a new connection
             self._expire()
-            raise
+            if self._broken(error):
+                raise
+            return
         self._around.meter.released(self._shown, monotonic() - due.since)
 
     async def _tell_failsafe(self) -> None:
         assert self._last_missed is not None  # noqa: S101 - set with the first that is missed
         missed = self._missed
-        async with asyncio.timeout(self._options.deadline):
-            await self._peer.tell(self._told(self._last_missed, _SAYS[self._options.failsafe], missed))
+        try:
+            async with asyncio.timeout(self._options.deadline):
+                await self._peer.tell(self._told(self._last_missed, _SAYS[self._options.failsafe], missed))
+        except TimeoutError as error:
+            if self._broken(error):
+                raise
+            return  # and again, until it is taken
         self._missed -= missed
+
+    def _broken(self, error: BaseException) -> bool:
+        return self._peer.late_is_broken or not isinstance(error, TimeoutError)
 
     def _told(self, due: _Due, say: Say, missed: int) -> Told:
         return Told((self._first or 0) + due.number, say, due.verdict, missed, self._missed_ever)

@@ -119,6 +119,7 @@ class _Plc:
     ) -> None:
         self._host, self._port, self._tls, self._unit = host, port, tls, unit
         self._places = places
+        self.late_is_broken = "Acknowledge" not in places
         self._client: AsyncModbusTcpClient | None = None
 
     async def open(self) -> int:

@@ -76,6 +76,7 @@ class _Broker:
 
     def __init__(self, settings: dict[str, Any], tls: ssl.SSLContext | None, group: str, node: str) -> None:
         self._settings = settings
+        self.late_is_broken = True
         self._tls = tls
         self._state = f"redrabbit/{group}/STATE/{node}"
         self._data = f"redrabbit/{group}/NDATA/{node}"

@@ -41,6 +41,24 @@ OK, NOT_OK, NOT_DECIDABLE = 1, 2, 3
 
 _EVALUATIONS: Final[Mapping[Say, int]] = {Say.PASS: OK, Say.REJECT: NOT_OK, Say.AUDIT: OK, Say.STOP: NOT_DECIDABLE}
 
+FIELDS: Final = (
+    "ResultId",
+    "PartId",
+    "JobId",
+    "InternalRecipeId",
+    "CreationTime",
+    "IsPartial",
+    "IsSimulated",
+    "ResultState",
+    "ResultEvaluation",
+    "ResultEvaluationCode",
+    "ResultEvaluationDetails",
+    "Missed",
+    "MissedTotal",
+    "Sequence",
+)
+"""Of `result`, in its order."""
+
 Value = str | int | bool | datetime
 
 
