@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import SplitResult
 
 import structlog
@@ -35,6 +35,7 @@ AGAIN_AFTER = 0.5
 """Seconds between two attempts to reach a peer."""
 OPEN_WITHIN = 5.0
 
+T = TypeVar("T")
 Positive = Annotated[Seconds, Field(gt=0.0)]
 
 
@@ -188,9 +189,7 @@ class FloorRelease:
         while not self._closing or self._waiting:
             began = monotonic()
             try:
-                async with asyncio.timeout(self._open_within):
-                    last = await self._peer.open()
-                self._opened(last)
+                self._opened(await _within(self._open_within, self._peer.open()))
                 await self._talk()
             except Exception as error:  # noqa: BLE001 - whatever a library raises, the release goes on and comes back
                 self._lost(error)
@@ -218,11 +217,13 @@ class FloorRelease:
 
     async def _shut(self) -> None:
         try:
-            async with asyncio.timeout(OPEN_WITHIN):
-                if self._closing:
-                    await self._peer.rest()
-                await self._peer.close()
+            if self._closing:
+                await _within(self._options.deadline, self._peer.rest())
         except Exception as error:  # noqa: BLE001 - what is broken may break again while it is put away
+            log.debug("not closed in order", to=self._shown, why=str(error))
+        try:
+            await _within(OPEN_WITHIN, self._peer.close())
+        except Exception as error:  # noqa: BLE001 - likewise
             log.debug("not closed in order", to=self._shown, why=str(error))
 
     async def _talk(self) -> None:
@@ -250,24 +251,22 @@ class FloorRelease:
 
     async def _sign_of_life(self) -> None:
         self._next_beat = monotonic() + self._options.heartbeat
-        async with asyncio.timeout(self._options.deadline):
-            if self._around.behind() < self._options.stuck:
-                self._beats += 1
-                await self._peer.beat(self._beats)
-                self._resting = False
-            elif not self._resting:
-                log.error("no heartbeat: the worker's loop is stuck", to=self._shown)
-                await self._peer.rest()
-                self._resting = True
+        if self._around.behind() < self._options.stuck:
+            self._beats += 1
+            await _within(self._options.deadline, self._peer.beat(self._beats))
+            self._resting = False
+        elif not self._resting:
+            log.error("no heartbeat: the worker's loop is stuck", to=self._shown)
+            await _within(self._options.deadline, self._peer.rest())
+            self._resting = True
 
     async def _tell(self, due: _Due) -> None:
         say = _OUTCOMES[due.verdict.outcome]
         if say is Say.AUDIT and not self._options.divert_audits:
             say = Say.PASS
         try:
-            async with asyncio.timeout_at(due.until):
-                await self._peer.tell(self._told(due, say, 0))
-        except BaseException as error:
+            await _within(due.until - monotonic(), self._peer.tell(self._told(due, say, 0)))
+        except Exception as error:
             self._waiting.appendleft(due)  # it may still be in time over a new connection
             self._expire()
             if self._broken(error):
@@ -278,20 +277,29 @@ class FloorRelease:
     async def _tell_failsafe(self) -> None:
         assert self._last_missed is not None  # noqa: S101 - set with the first that is missed
         missed = self._missed
+        told = self._told(self._last_missed, _SAYS[self._options.failsafe], missed)
         try:
-            async with asyncio.timeout(self._options.deadline):
-                await self._peer.tell(self._told(self._last_missed, _SAYS[self._options.failsafe], missed))
+            await _within(self._options.deadline, self._peer.tell(told))
         except TimeoutError as error:
             if self._broken(error):
                 raise
             return  # and again, until it is taken
         self._missed -= missed
 
-    def _broken(self, error: BaseException) -> bool:
+    def _broken(self, error: Exception) -> bool:
         return self._peer.late_is_broken or not isinstance(error, TimeoutError)
 
     def _told(self, due: _Due, say: Say, missed: int) -> Told:
         return Told((self._first or 0) + due.number, say, due.verdict, missed, self._missed_ever)
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns. Raises TimeoutError, also where a library makes of our cancellation an error of its own: nobody else cancels."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except asyncio.CancelledError as error:
+        raise TimeoutError from error
 
 
 def name_of(url: SplitResult) -> str:
