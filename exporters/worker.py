@@ -1,4 +1,4 @@
-"""What a worker measures of itself: speed, cameras, dropped frames, its ledger. Fulfils service.ports.Meter."""
+"""What a worker measures of itself: speed, cameras, dropped frames, its ledger, its releases. Fulfils Meter and ReleaseMeter of service.ports."""
 
 from __future__ import annotations
 
@@ -114,6 +114,25 @@ class WorkerMeter:
             ("line",),
             registry=registry,
         )
+        self._release_up = Gauge(
+            "redrabbit_release_up",
+            "Whether the machine that verdicts are released to can be reached (1) or not (0).",
+            ("line", "release"),
+            registry=registry,
+        )
+        self._release_seconds = Histogram(
+            "redrabbit_release_seconds",
+            "Time from the record of a part until the machine had its verdict.",
+            ("line", "release"),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._failsafe = Counter(
+            "redrabbit_release_failsafe_total",
+            "Parts whose verdict had not reached the machine by the deadline, so that the fail-safe holds.",
+            ("line", "release"),
+            registry=registry,
+        )
 
         self.ledger_up(True)  # a worker without its ledger does not start
         self.shadow_dropped(0)
@@ -175,6 +194,15 @@ class WorkerMeter:
 
     def shadow_dropped(self, parts: int) -> None:
         self._shadow_dropped.labels(self._line).inc(parts)
+
+    def release_up(self, release: str, up: bool) -> None:
+        self._release_up.labels(self._line, release).set(up)
+
+    def released(self, release: str, seconds: float) -> None:
+        self._release_seconds.labels(self._line, release).observe(seconds)
+
+    def failsafe(self, release: str, parts: int) -> None:
+        self._failsafe.labels(self._line, release).inc(parts)
 
 
 def _share(now: float, then: float) -> float | None:

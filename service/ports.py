@@ -173,6 +173,22 @@ class Meter(Protocol):
         ...
 
 
+class ReleaseMeter(Protocol):
+    """What is measured of releases to machines on the floor. release: its URL, without login and options."""
+
+    def release_up(self, release: str, up: bool) -> None:
+        """Whether its peer can be reached."""
+        ...
+
+    def released(self, release: str, seconds: float) -> None:
+        """The peer has taken a verdict, so many seconds after its record."""
+        ...
+
+    def failsafe(self, release: str, parts: int) -> None:
+        """So many verdicts have not arrived by their deadline."""
+        ...
+
+
 class PolicyLedger(Protocol):
     """Where draw policies are kept."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from queue import Empty, Full, Queue
 from threading import Event, Thread, current_thread
 from typing import Protocol, TypeVar
@@ -93,17 +94,25 @@ class Worker:
             camera.name: Sight(line.name, camera.name, line.meter, time.monotonic) for camera in line.cameras
         }
         self._came_round: set[str] = set()
+        self._came_round_at: dict[str, float] = {}
+        self._stages: list[Thread] = []
 
     def stop(self) -> None:
         """Takes no more frames; what has been taken is still judged, recorded and released."""
         self._stopping.set()
+
+    def behind(self) -> float:
+        """For how many seconds the slowest stage that runs has not come round; infinity where none runs, or one has not begun."""
+        running = [stage.name for stage in self._stages if stage.is_alive()]
+        oldest = min((self._came_round_at.get(name, -inf) for name in running), default=-inf)
+        return time.monotonic() - oldest
 
     def run(self) -> None:
         """Blocks until drained. Raises what ended a stage, if anything did."""
         started = self._line.clock()
         pool = ThreadPoolExecutor(self._line.decoders, thread_name_prefix="decode")
         looking = [self._thread(f"camera-{camera.name}", self._look, camera) for camera in self._line.cameras]
-        stages = [
+        stages = self._stages = [
             self._thread("batch", self._batch, pool),
             self._thread("judge", self._judge),
             self._thread("record", self._record),
@@ -156,6 +165,11 @@ class Worker:
         if all(stage.name in self._came_round or not stage.is_alive() for stage in stages):
             self._came_round.clear()
             self._line.alive()
+
+    def _comes_round(self) -> None:
+        name = current_thread().name
+        self._came_round.add(name)
+        self._came_round_at[name] = time.monotonic()
 
     def _look(self, camera: Camera) -> None:
         """Takes frames of one camera. A live one loses frames when the line is full; others wait."""
@@ -262,7 +276,7 @@ class Worker:
                     if time.monotonic() - stopping_since > GIVE_UP_AFTER:
                         return None
                 time.sleep(RETRY_AFTER)
-                self._came_round.add(current_thread().name)
+                self._came_round.add(current_thread().name)  # alive, and yet `behind`: no verdict comes
             else:
                 self._line.meter.ledger_up(True)
                 return recorded
@@ -276,7 +290,7 @@ class Worker:
     def _put(self, queue: Queue[T], item: T) -> None:
         """Waits for room, but not behind a stage that has died."""
         while self._failure is None:
-            self._came_round.add(current_thread().name)
+            self._comes_round()
             with suppress(Full):
                 queue.put(item, timeout=0.2)
                 return
@@ -284,7 +298,7 @@ class Worker:
     def _get(self, queue: Queue[T | None]) -> T | None:
         """The next item; None at the end, or when a stage has died."""
         while self._failure is None:
-            self._came_round.add(current_thread().name)
+            self._comes_round()
             with suppress(Empty):
                 return queue.get(timeout=0.2)
         return None

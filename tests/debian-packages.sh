@@ -9,6 +9,7 @@ command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2
 ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
 command -v nats-server >/dev/null || missing="$missing nats-server"
 command -v arv-fake-gv-camera-0.8 >/dev/null || missing="$missing aravis-tools"
+command -v mosquitto >/dev/null && command -v mosquitto_passwd >/dev/null || missing="$missing mosquitto"
 [ -z "$missing" ] && exit 0
 how="apt-get install --no-install-recommends$missing"
 if [ "$(id -u)" = 0 ]; then as=""

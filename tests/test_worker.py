@@ -23,6 +23,7 @@ from service.records import Outcome, Verdict
 from service.thresholds import parse
 from service.worker import Line, Worker
 from tests.line import LINE, Brightness, Counts, Playlist, picture
+from tests.servers import until
 
 THRESHOLDS = parse("defaults: {audit: {budget: 0.3}}")
 DARK, BRIGHT = picture(0.1), picture(0.9)
@@ -242,6 +243,38 @@ def test_a_stage_that_dies_ends_the_worker_with_its_error(build: Callable[..., t
     with pytest.raises(ZeroDivisionError):
         worker.run()
     assert outbox.sent == []
+
+
+def test_a_stage_that_hangs_is_behind_and_one_that_only_waits_is_not(
+    build: Callable[..., tuple[Worker, Outbox, Counts]],
+) -> None:
+    """What the heartbeat of a release goes by: the line's own loop, not its main thread."""
+    slow = Slow()
+    worker, _, _ = build(Playlist([("p0", DARK)], stays=True), detector=slow)
+    assert worker.behind() == float("inf")
+    thread = Thread(target=worker.run)
+    thread.start()
+    until(lambda: 1.0 < worker.behind() < 60.0, "the judge hangs")
+    slow.go.set()
+    until(lambda: worker.behind() < 1.0, "all wait for parts")
+    worker.stop()
+    thread.join(30)
+    assert worker.behind() == float("inf")
+
+
+def test_a_line_that_is_held_by_its_ledger_is_behind(
+    ledger: SqlLedger, build: Callable[..., tuple[Worker, Outbox, Counts]]
+) -> None:
+    """No verdict comes: the controls are not to believe that all is well."""
+    flaky = Flaky(ledger, 10**6)
+    worker, outbox, _ = build(Playlist([("p0", DARK)], stays=True), over=flaky)
+    thread = Thread(target=worker.run)
+    thread.start()
+    until(lambda: 1.0 < worker.behind() < 60.0, "held")
+    flaky._times = 0
+    until(lambda: outbox.sent and worker.behind() < 1.0, "taken")
+    worker.stop()
+    thread.join(30)
 
 
 def test_the_audit_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:

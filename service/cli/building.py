@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from math import inf
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
@@ -136,6 +137,7 @@ def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], 
     from exporters.worker import WorkerMeter
     from service.ledger.store import open_ledger
     from service.releases import open_release
+    from service.releases.floor import Surroundings
 
     thresholds = WatchedThresholds(settings.thresholds)
     key = audit_key(settings.audit_key)
@@ -147,9 +149,11 @@ def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], 
         )
         model = judges.active.info
         cameras = [opened.enter_context(closing(camera)) for camera in open_cameras(settings, meter, ledger.known)]
-        releases = [opened.enter_context(closing(open_release(url))) for url in settings.releases]
+        begun: list[Worker] = []
+        around = Surroundings(meter, lambda: begun[0].behind() if begun else inf)
+        releases = [opened.enter_context(closing(open_release(url, around))) for url in settings.releases]
         ledger.register(in_force(settings.line, model, time.time()))
-        yield Worker(
+        one = Worker(
             Line(
                 name=settings.line,
                 cameras=cameras,
@@ -167,6 +171,8 @@ def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], 
             ),
             identity=identity,
         )
+        begun.append(one)
+        yield one
 
 
 def images(settings: Settings) -> ImageStore:

@@ -11,7 +11,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from service.errors import InvalidInput
 from service.ports import Release
+from service.releases.floor import Surroundings
 from service.releases.log import LogRelease
+from service.releases.modbus import open_modbus
+from service.releases.mqtt import open_mqtt
+from service.releases.opcua import open_opcua
+from service.releases.opcua_server import open_opcua_server
 from service.releases.webhook import Webhook
 
 KINDS: Final[Mapping[str, Callable[[SplitResult], Release]]] = {
@@ -22,14 +27,28 @@ KINDS: Final[Mapping[str, Callable[[SplitResult], Release]]] = {
     "https": Webhook,
 }
 
+FLOOR: Final[Mapping[str, Callable[[SplitResult, Surroundings | None], Release]]] = {
+    "modbus": open_modbus,
+    "modbus+tls": open_modbus,
+    "mqtt": open_mqtt,
+    "mqtts": open_mqtt,
+    "opcua": open_opcua,
+    "opcua+server": open_opcua_server,
+}
+"""Those of a machine on the floor, which has a deadline and wants to know that the worker is well."""
 
-def open_release(url: str) -> Release:
-    """The release behind `url`. Raises InvalidInput: one line, without the URL's password."""
+
+def open_release(url: str, around: Surroundings | None = None) -> Release:
+    """The release behind `url`. around: without it one of the floor is checked, not started. Raises InvalidInput: one line, without the
+    URL's password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
         raise InvalidInput(f"release: not a URL: {str(error)[:80]!r}") from None
+    if parts.scheme in FLOOR:
+        return FLOOR[parts.scheme](parts, around)
     if parts.scheme not in KINDS:
-        raise InvalidInput(f"release: unknown scheme {parts.scheme[:40]!r}; known schemes: {', '.join(sorted(KINDS))}")
+        known = ", ".join(sorted([*KINDS, *FLOOR]))
+        raise InvalidInput(f"release: unknown scheme {parts.scheme[:40]!r}; known schemes: {known}")
     return KINDS[parts.scheme](parts)

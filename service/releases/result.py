@@ -1,0 +1,83 @@
+"""A verdict as a machine on the floor is told it, in the words of OPC 40100-1 (Machine Vision) and OPC 40001-101 (result transfer)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Final
+
+from service.records import Verdict
+
+
+class Say(IntEnum):
+    """What is to become of the part, as a number that a PLC compares with. NOTHING: no verdict has been told yet."""
+
+    NOTHING = 0
+    PASS = 1
+    REJECT = 2
+    AUDIT = 3
+    STOP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One message. number: counts the verdicts, those that were missed included. missed: of how many parts in a row, this one the last,
+    the verdict has not arrived in time, so that `say` is the fail-safe; 0: it is this part's own verdict. missed_ever: since the
+    worker began."""
+
+    number: int
+    say: Say
+    verdict: Verdict
+    missed: int
+    missed_ever: int
+
+
+COMPLETED, FAILED = 1, 4
+"""ResultState of OPC 40100-1."""
+OK, NOT_OK, NOT_DECIDABLE = 1, 2, 3
+"""ResultEvaluation of OPC 40001-101."""
+
+_EVALUATIONS: Final[Mapping[Say, int]] = {Say.PASS: OK, Say.REJECT: NOT_OK, Say.AUDIT: OK, Say.STOP: NOT_DECIDABLE}
+
+FIELDS: Final = (
+    "ResultId",
+    "PartId",
+    "JobId",
+    "InternalRecipeId",
+    "CreationTime",
+    "IsPartial",
+    "IsSimulated",
+    "ResultState",
+    "ResultEvaluation",
+    "ResultEvaluationCode",
+    "ResultEvaluationDetails",
+    "Missed",
+    "MissedTotal",
+    "Sequence",
+)
+"""Of `result`, in its order."""
+
+Value = str | int | bool | datetime
+
+
+def result(told: Told) -> dict[str, Value]:
+    """Field by field. Sequence is the one that says that the others are new; whoever writes them one by one writes it last."""
+    verdict = told.verdict
+    return {
+        "ResultId": f"{verdict.line}/{told.number}/{verdict.part_id}",
+        "PartId": verdict.part_id,
+        "JobId": verdict.lot,
+        "InternalRecipeId": verdict.model,
+        "CreationTime": datetime.fromtimestamp(verdict.captured_at, UTC),
+        "IsPartial": False,
+        "IsSimulated": False,
+        "ResultState": FAILED if told.missed else COMPLETED,
+        "ResultEvaluation": NOT_DECIDABLE if told.missed else _EVALUATIONS[told.say],
+        "ResultEvaluationCode": int(told.say),
+        "ResultEvaluationDetails": "" if told.missed else verdict.predicted,
+        "Missed": told.missed,
+        "MissedTotal": told.missed_ever,
+        "Sequence": told.number,
+    }
