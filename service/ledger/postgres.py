@@ -23,6 +23,9 @@ CONNECT_SECONDS = 10
 WRITING = 0x7265_6472_6162_6269  # "redrabbi"
 """The advisory lock that a transaction takes before it writes. Advisory locks are the database's own: two ledgers share none."""
 
+PAUSE_MS = 10_000
+"""So long may a process that holds the lock say nothing: one that was stopped must not hold all others up."""
+
 SETTINGS = {
     "synchronous_commit": "on",
     "lock_timeout": f"{LOCK_SECONDS:g}s",
@@ -62,6 +65,7 @@ def open_server(url: URL, read_only: bool) -> Engine:
         psycopg.InterfaceError,
         psycopg.errors.ReadOnlySqlTransaction,
         psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.IdleInTransactionSessionTimeout,
     )
     settings = SETTINGS | {"default_transaction_read_only": "on"} if read_only else SETTINGS
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
@@ -101,7 +105,9 @@ def _begin(connection: Connection) -> None:
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
     if connection.get_execution_options().get("writing"):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITING})")
+        connection.exec_driver_sql(
+            f"SELECT set_config('idle_in_transaction_session_timeout', '{PAUSE_MS}', true), pg_advisory_xact_lock({WRITING})"
+        )
     else:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 

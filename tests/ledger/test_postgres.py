@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from threading import Thread
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import create_engine, text
 
+import service.ledger.postgres
 from service.errors import InvalidInput, LedgerUnavailable
+from service.ledger.schema import labels, values
 from service.ledger.store import open_ledger, shown
 from service.ledger.verifying import verify
 from service.ports import Wanted
@@ -116,6 +119,22 @@ def test_a_writer_that_takes_long_holds_up_no_reader(url: str) -> None:
             assert waiting.is_alive()
         waiting.join(30)
         assert len(ledger.parts_after(0, 10)) == 2
+
+
+def test_a_writer_that_has_stopped_does_not_hold_up_the_others(url: str) -> None:
+    """The server ends its transaction: nothing of it is there, and it hears of it."""
+    with closing(open_ledger(url, Ticking())) as ledger:
+        with (
+            patch.object(service.ledger.postgres, "PAUSE_MS", 300),
+            pytest.raises(LedgerUnavailable),
+            ledger._writer.begin() as stopped,
+        ):
+            ledger.append(stopped, labels, [{"recorded_at": 1.0, "client": "", **values(label("p"))}])
+            ledger.record([verdict("q")])  # by another connection: waits for the lock, and gets it
+            stopped.execute(text("SELECT 1"))
+        assert [row.verdict.part_id for row in ledger.parts_after(0, 10)] == ["q"]
+        assert ledger.labels_after(0, 10) == []
+        ledger.add_labels([label("p")])
 
 
 def test_several_questions_are_about_one_moment(url: str) -> None:
