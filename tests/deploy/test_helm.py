@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from service.jetstream import consumer
 from service.settings import load
 from tests.deploy.dockerfile import lineage, stages
 from tests.deploy.tools import DEPLOY, PROJECT
@@ -30,6 +31,14 @@ EVERYTHING: dict[str, Any] = OWN | {
     "nodeSelector": {"line": "press-1"},
     "tolerations": [{"key": "line", "operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
+}
+POOL: dict[str, Any] = OWN | {
+    "line": "line: press.1\nmodel: /models/m.onnx\nledger: postgresql://redrabbit@db/redrabbit\n"
+    "audit_key: /var/lib/redrabbit-shared/audit.key\nmodels: /var/lib/redrabbit-shared/models\n"
+    "cameras: {top.left: 'nats://nats:4222/parts?expire=10m', side: 'tls://nats:4222/parts'}\n",
+    "models": {"persistentVolumeClaim": {"claimName": "models"}},
+    "shared": {"persistentVolumeClaim": {"claimName": "line-7"}},
+    "workers": {"replicas": 1, "autoscaling": {"enabled": True, "monitoring": "nats:8222", "frames": 32}},
 }
 KUBERNETES = ("1.27", "1.37")
 
@@ -62,15 +71,16 @@ def test_helm_finds_nothing_wrong() -> None:
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
-@pytest.mark.parametrize("values", [OWN, EVERYTHING], ids=["least", "everything"])
+@pytest.mark.parametrize("values", [OWN, EVERYTHING, POOL], ids=["least", "everything", "pool"])
 def test_kubernetes_takes_what_is_rendered(render: Render, values: Mapping[str, Any], version: str) -> None:
     """No key that it does not know, from the oldest version that the chart names to a recent one."""
     kinds = []
     for manifest in render(values):
         kinds.append(manifest["kind"])
-        if not manifest["apiVersion"].startswith("monitoring."):
+        if not manifest["apiVersion"].startswith(("monitoring.", "keda.")):
             kubernetes_validate.validate(manifest, version, strict=True)
-    assert sorted(set(kinds)) == ["ConfigMap", "PrometheusRule", "Service", "ServiceMonitor", "StatefulSet"]
+    expected = {"ConfigMap", "PrometheusRule", "Service", "ServiceMonitor", "StatefulSet"}
+    assert set(kinds) == expected | ({"Deployment", "PodMonitor", "ScaledObject"} if values is POOL else set())
 
 
 def test_the_pod_is_restricted(render: Render) -> None:
@@ -110,6 +120,40 @@ def test_one_pod_runs_all_three_and_is_asked_how_they_are(render: Render) -> Non
         assert container["image"] == f"redrabbit:{PROJECT['version']}"
         for probe, path in (("startupProbe", "/readyz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
             assert container[probe]["httpGet"] == {"path": path, "port": name}
+
+
+def test_more_workers_are_started_by_what_waits(render: Render) -> None:
+    """KEDA is told the very consumer that the workers share; the service of the station does not lead to them, Prometheus does."""
+    manifests = render(POOL)
+    scaled, pool = _only(manifests, "ScaledObject")["spec"], _only(manifests, "Deployment")["spec"]
+    assert scaled["scaleTargetRef"] == {"name": "press-1-workers"} and "replicas" not in pool
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (1, 4)
+    found = {trigger["metadata"]["consumer"]: trigger["metadata"] for trigger in scaled["triggers"]}
+    assert set(found) == {consumer("press.1", camera) for camera in ("top.left", "side")}
+    for metadata in found.values():
+        assert metadata == {
+            "natsServerMonitoringEndpoint": "nats:8222",
+            "account": "$G",
+            "stream": "parts",
+            "consumer": metadata["consumer"],
+            "lagThreshold": "32",
+        }
+    (container,) = pool["template"]["spec"]["containers"]
+    assert container["args"] == ["worker"]
+    one = _only(manifests, "StatefulSet")["spec"]["template"]["spec"]
+    for shared in (container, *one["containers"]):
+        assert {"name": "shared", "mountPath": "/var/lib/redrabbit-shared"} in shared["volumeMounts"]
+    assert {key: one[key] for key in one if key not in ("containers", "volumes")}.items() <= pool["template"][
+        "spec"
+    ].items()
+    labels = pool["template"]["metadata"]["labels"].items()
+    assert not _only(manifests, "Service")["spec"]["selector"].items() <= labels
+    monitor = _only(manifests, "PodMonitor")["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= labels
+    assert monitor["podMetricsEndpoints"][0]["relabelings"][0]["replacement"] == "redrabbit-worker"
+    fixed = render(POOL | {"workers": {"replicas": 3}})
+    assert _only(fixed, "Deployment")["spec"]["replicas"] == 3
+    assert not [manifest for manifest in fixed if manifest["kind"] == "ScaledObject"]
 
 
 def test_a_service_called_redrabbit_confuses_no_setting(render: Render) -> None:
@@ -186,6 +230,9 @@ def test_without_an_operator_nothing_is_asked_of_it(render: Render) -> None:
         (OWN | {"replicas": 2}, "replicas"),
         (OWN | {"image": {"tag": "latest"}}, "tag"),
         (OWN | {"environment": {"PASSWORD": "x"}}, "PASSWORD"),
+        (OWN | {"workers": {"replicas": 2}}, "needs a ledger in PostgreSQL"),
+        (POOL | {"line": POOL["line"].replace("nats://nats:4222/parts", "folder:///in")}, "expected every camera"),
+        (POOL | {"workers": {"autoscaling": {"enabled": True}}}, "autoscaling.monitoring: expected HOST:8222"),
     ],
 )
 def test_bad_values_are_named(render: Render, values: Mapping[str, Any], words: str) -> None:

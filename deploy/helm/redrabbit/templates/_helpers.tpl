@@ -54,7 +54,57 @@ volumeMounts:
   {{- if .top.Values.models }}
   - {name: models, mountPath: /models, readOnly: true}
   {{- end }}
+  {{- if .top.Values.shared }}
+  - {name: shared, mountPath: /var/lib/redrabbit-shared}
+  {{- end }}
   {{- if and (eq .process "worker") .top.Values.camera.tokenSecret }}
   - {name: camera-token, mountPath: /run/secrets/camera, readOnly: true}
   {{- end }}
+{{- end }}
+
+{{- /* What every pod has beside its containers and volumes. */ -}}
+{{- define "redrabbit.pod" -}}
+# Else the cluster puts REDRABBIT_PORT and the like of a service of that name into the environment, which are no settings.
+enableServiceLinks: false
+automountServiceAccountToken: false
+terminationGracePeriodSeconds: 30
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* What every process has mounted, but for `data`. */ -}}
+{{- define "redrabbit.volumes" -}}
+- name: config
+  configMap: {name: {{ .Release.Name }}}
+- name: tmp
+  emptyDir: {medium: Memory, sizeLimit: 256Mi}
+{{- with .Values.models }}
+- name: models
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.camera.tokenSecret }}
+- name: camera-token
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
+{{- with .Values.shared }}
+- name: shared
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
