@@ -19,6 +19,7 @@ from urllib.parse import SplitResult
 import structlog
 
 from service.errors import InvalidInput
+from service.options import AbsolutePath, Options
 from service.urls import redacted
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ class Access:
     nkey_file: Path | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
+
+
+class NatsOptions(Options):
+    """How one is let in, by file."""
+
+    creds_file: AbsolutePath | None = None
+    nkey_file: AbsolutePath | None = None
+    token_file: AbsolutePath | None = None
+    ca_file: AbsolutePath | None = None
+
+    @property
+    def access(self) -> Access:
+        return Access(self.creds_file, self.nkey_file, self.token_file, self.ca_file)
 
 
 def stream_of(url: SplitResult) -> str:
@@ -93,7 +107,7 @@ class JetStream:
         except ImportError as error:
             raise InvalidInput(f"{redacted(url)}: needs the extra `nats`: pip install 'redrabbit[nats]'") from error
         self.shown = redacted(url)
-        self._options = _options(url, access, self.shown)
+        self._options = connection(url, access, self.shown)
         self._name = name
         self._client = Client()
         self._loop = asyncio.new_event_loop()
@@ -212,7 +226,8 @@ class JetStream:
             log.warning("not connected", to=self.shown, why=why)
 
 
-def _options(url: SplitResult, access: Access, shown: str) -> Mapping[str, Any]:
+def connection(url: SplitResult, access: Access, shown: str) -> Mapping[str, Any]:
+    """What nats.connect is told. Raises InvalidInput for a file that cannot be used."""
     options: dict[str, Any] = {"servers": f"{url.scheme}://{url.netloc}"}
     if access.creds_file is not None:
         options["user_credentials"] = str(_readable(access.creds_file, shown))

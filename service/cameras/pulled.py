@@ -9,7 +9,6 @@ workers together. expire: older frames are not judged any more. Also creds_file,
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from math import isfinite
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ import structlog
 from pydantic import Field
 
 from service.cameras.ids import valid_part_id
-from service.cameras.options import AbsolutePath, Bytes, Options, Seconds, parsed, unusable
+from service.cameras.options import Bytes, Seconds, parsed, unusable
 from service.errors import BadImage
 from service.jetstream import (
     AGAIN_AFTER,
@@ -28,8 +27,8 @@ from service.jetstream import (
     LOT,
     PART,
     REASON,
-    Access,
     JetStream,
+    NatsOptions,
     Unavailable,
     consumer,
     dead_subject,
@@ -54,19 +53,6 @@ ACK_WAIT = 30.0
 
 TRIES = 3
 LONGEST_LOT = 128
-
-
-class NatsOptions(Options):
-    """How one is let in, by file."""
-
-    creds_file: AbsolutePath | None = None
-    nkey_file: AbsolutePath | None = None
-    token_file: AbsolutePath | None = None
-    ca_file: AbsolutePath | None = None
-
-    @property
-    def access(self) -> Access:
-        return Access(self.creds_file, self.nkey_file, self.token_file, self.ca_file)
 
 
 class PulledOptions(NatsOptions):
@@ -200,11 +186,12 @@ class Pulled:
                 messages = list(self._mine.values())
             for message in messages:
                 self._server.tell(_in_progress(message))
-            with suppress(Unavailable):
-                self._meter.camera_waiting(self.name, self._server.ask(self._waiting))
+            if self._server.up:
+                self._server.tell(self._count_waiting)
 
-    async def _waiting(self, server: JetStreamContext) -> int:
-        return (await server.consumer_info(self._stream, consumer(self._line, self.name))).num_pending or 0
+    async def _count_waiting(self, server: JetStreamContext) -> None:
+        found = await server.consumer_info(self._stream, consumer(self._line, self.name))
+        self._meter.camera_waiting(self.name, found.num_pending or 0)
 
     def _settled(self, frame: Frame) -> Msg | None:
         with self._lock:

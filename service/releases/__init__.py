@@ -15,6 +15,7 @@ from service.releases.floor import Surroundings
 from service.releases.log import LogRelease
 from service.releases.modbus import open_modbus
 from service.releases.mqtt import open_mqtt
+from service.releases.nats import open_nats
 from service.releases.opcua import open_opcua
 from service.releases.opcua_server import open_opcua_server
 from service.releases.webhook import Webhook
@@ -32,6 +33,8 @@ FLOOR: Final[Mapping[str, Callable[[SplitResult, Surroundings | None], Release]]
     "modbus+tls": open_modbus,
     "mqtt": open_mqtt,
     "mqtts": open_mqtt,
+    "nats": open_nats,
+    "nats+tls": open_nats,
     "opcua": open_opcua,
     "opcua+server": open_opcua_server,
 }

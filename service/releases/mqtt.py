@@ -6,12 +6,10 @@ connection is gone. `redrabbit/GROUP/NDATA/NODE` carries one result a part. A ve
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import ssl
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
@@ -28,7 +26,7 @@ from service.releases.floor import (
     secret,
     tls_context,
 )
-from service.releases.result import Told, result
+from service.releases.result import Told, as_json, result
 
 if TYPE_CHECKING:
     from aiomqtt import Client
@@ -85,7 +83,7 @@ class _Broker:
     async def open(self) -> int:
         from aiomqtt import Client, Will
 
-        will = Will(self._state, _json({"online": False}), qos=1, retain=True)
+        will = Will(self._state, as_json({"online": False}), qos=1, retain=True)
         client = Client(**self._settings, will=will, tls_context=self._tls, timeout=5.0)
         await client.__aenter__()
         self._client = client
@@ -108,11 +106,7 @@ class _Broker:
     async def _publish(self, topic: str, content: dict[str, Any], retain: bool) -> None:
         if self._client is None:
             raise ConnectionError("not connected")
-        await self._client.publish(topic, _json(content), qos=1, retain=retain)
-
-
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))
+        await self._client.publish(topic, as_json(content), qos=1, retain=retain)
 
 
 def _now() -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from service.records import Verdict
 
@@ -81,3 +82,8 @@ def result(told: Told) -> dict[str, Value]:
         "MissedTotal": told.missed_ever,
         "Sequence": told.number,
     }
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """Times in ISO 8601."""
+    return json.dumps(content, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))

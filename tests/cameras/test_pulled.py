@@ -195,10 +195,11 @@ def test_what_three_workers_died_over_goes_to_the_dead_letters(server: Nats, wor
         if frame.part_id != "p1":
             _judge(camera, frame)
 
-    with patch.object(pulled, "ACK_WAIT", 0.5), patch.object(pulled.Pulled, "_hold", lambda *_: None):
+    with patch.object(pulled, "ACK_WAIT", 0.75), patch.object(pulled.Pulled, "_hold", lambda *_: None):
         there = worker(fatal)
         until(lambda: server.messages("parts") == 0, "the stream is empty")
-    assert there.parts.count("p1") == 3
+    # A delivery that meets the end of a fetch is a delivery that nobody sees.
+    assert 2 <= there.parts.count("p1") <= 3
     until(lambda: there.meter.drops["given_up"] == 1, "it is counted")
     letter = server.ask(lambda js: js.get_last_msg("parts-dead", "parts.dead.a.left"))
     assert letter.headers["Redrabbit-Part"] == "p1" and letter.headers["Redrabbit-Reason"].startswith("given_up: 3 ")
