@@ -9,6 +9,7 @@ workers together. expire: older frames are not judged any more. Also creds_file,
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import isfinite
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ Word = Callable[["JetStreamContext"], Awaitable[Any]]
 
 AT_ONCE = 16
 WAIT = 0.5
+SOON = 0.02
 ACK_WAIT = 30.0
 """Seconds after which the server gives a frame to somebody else. While its worker lives it says so six times as often."""
 
@@ -236,10 +238,17 @@ def _done(message: Msg) -> Word:
 
 
 def _fetching(pulling: JetStreamContext.PullSubscription) -> Callable[[Any], Any]:
+    """The next frame as soon as there is one, and those that wait behind it: to ask for several is to wait until there are as many."""
+
     async def fetched(_: JetStreamContext) -> list[Msg]:
         try:
-            return await pulling.fetch(AT_ONCE, timeout=WAIT)
+            found: list[Msg] = await pulling.fetch(1, timeout=WAIT)
         except TimeoutError:  # nothing there
             return []
+        behind = min(AT_ONCE - 1, found[0].metadata.num_pending or 0)
+        if behind:
+            with suppress(TimeoutError):  # another worker has taken them
+                found += await pulling.fetch(behind, timeout=SOON)
+        return found
 
     return fetched

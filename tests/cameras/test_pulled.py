@@ -128,6 +128,20 @@ def test_a_frame_arrives_as_it_was_given(server: Nats, worker: Callable[..., Wor
     until(lambda: server.messages("parts") == 0, "its acknowledgement")
 
 
+def test_a_frame_that_comes_alone_waits_for_no_other(server: Nats, worker: Callable[..., Worker]) -> None:
+    """Nor for the time in which more may come."""
+    with patch.object(pulled, "WAIT", 300.0):
+        _publish(server, _parts(1))
+        there = worker()
+        for number in (1, 2, 3):
+            until(lambda: len(there.seen) == number, "the frame")  # noqa: B023
+            _publish(server, _parts(1, first=number))
+        until(lambda: len(there.seen) == 4, "the last frame")
+        server.stop()  # or the fetch at hand would go on for as long
+        there.close()
+        server.start()
+
+
 def test_workers_share_the_frames_and_may_come_and_go(server: Nats, worker: Callable[..., Worker]) -> None:
     """Each frame is one worker's; one that joins gets its share, one that leaves gives back what it has not judged."""
     _publish(server, _parts(60))
