@@ -38,6 +38,7 @@ class Postgres:
     """One server. It may be killed and started again: what was committed is there."""
 
     folder: Path
+    fsync: str = "fsync=off"
     port: int = field(default_factory=free_port)
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -51,7 +52,7 @@ class Postgres:
 
     def start(self) -> None:
         # Without fsync a test's database is made three times as fast; what a killed server had committed is in the kernel's hands.
-        settings = f"-c fsync=off -p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c max_connections=200"
+        settings = f"-c {self.fsync} -p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c max_connections=200"
         self._run("pg_ctl", "start", "--pgdata=data", "--log=log", "--wait", f"--options={settings}")
 
     def stop(self, how: str = "fast") -> None:
@@ -82,10 +83,10 @@ class Postgres:
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
+def running(fsync: str = "fsync=off") -> Iterator[Postgres]:
     """A server; its folder lies where another user may go, which pytest's own do not."""
     folder = Path(tempfile.mkdtemp(prefix="redrabbit-postgres-"))
-    server = Postgres(folder)
+    server = Postgres(folder, fsync)
     try:
         server.initialise()
         server.start()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from tests.bench import backtest, chain, label_cost, labels, latency, memory, review, scrape, swap, throughput
+from tests.bench import backtest, chain, label_cost, labels, latency, machines, memory, review, scrape, swap, throughput
 from tests.bench.table import Row, render
 
 BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[], Iterable[Row]]] = {
     "backtest": backtest.measure,
     "review": review.measure,
     "chain": chain.measure,
+    "machines": machines.measure,
 }
 
 

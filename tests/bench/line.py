@@ -17,7 +17,7 @@ from service.ledger.images import FolderImages
 from service.ledger.store import SqlLedger, open_ledger
 from service.model.detector import OnnxDetector
 from service.model.elpv import heldout
-from service.ports import Meter, Release
+from service.ports import Camera, Meter, Release
 from service.records import Frame
 from service.thresholds import parse
 from service.worker import Line, Worker
@@ -54,16 +54,18 @@ class Paced(Playlist):
 @contextmanager
 def worker(
     judging: OnnxDetector | Judges,
-    camera: Playlist,
+    camera: Camera,
     meter: Meter,
     home: Path | None = None,
     releases: Sequence[Release] = (),
+    url: str = "",
 ) -> Iterator[tuple[Worker, SqlLedger]]:
-    """Everything as `redrabbit worker` has it, but the camera. home: where ledger and pictures lie; None: in a folder for this once."""
+    """Everything as `redrabbit worker` has it, but the camera. home: where ledger and pictures lie; None: in a folder for this once.
+    url: of a ledger elsewhere."""
     judges = judging if isinstance(judging, Judges) else Judges(Inspection(judging, KEY))
     with (
         nullcontext(str(home)) if home else TemporaryDirectory() as where,
-        closing(open_ledger(f"sqlite:///{where}/ledger.db", time.time)) as ledger,
+        closing(open_ledger(url or f"sqlite:///{where}/ledger.db", time.time)) as ledger,
     ):
         line = Line(
             name="a",

@@ -31,10 +31,12 @@ def bare(model: OnnxDetector, contents: Sequence[bytes]) -> float:
     return len(contents) / (time.perf_counter() - started)
 
 
-def ours(model: OnnxDetector, contents: Sequence[bytes], home: Path | None = None, prefix: str = "p") -> float:
-    """Parts a second from camera to released record, of ids that begin so."""
+def ours(
+    model: OnnxDetector, contents: Sequence[bytes], home: Path | None = None, prefix: str = "p", url: str = ""
+) -> float:
+    """Parts a second from camera to released record, of ids that begin so. url: of a ledger that is not a file."""
     camera = Paced([(f"{prefix}{number}", content) for number, content in enumerate(contents)])
-    with worker(model, camera, Counts(), home) as (line, _):
+    with worker(model, camera, Counts(), home, url=url) as (line, _):
         started = time.perf_counter()
         line.run()
         seconds = time.perf_counter() - started
