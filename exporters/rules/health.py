@@ -10,6 +10,9 @@ _STOPPED = f"on (line) {held('redrabbit_worker_stopped', 'freshness')} == 1"
 _READ = held('redrabbit_collector_success{collector="snapshot"}')
 _COLLECTED = held('redrabbit_collector_success{collector!="snapshot"}')
 
+BATCH = 16
+"""Frames that a worker fetches at once: fewer may wait at any moment while it keeps up."""
+
 HEALTH = (
     Alert(
         "WorkerDown",
@@ -91,10 +94,10 @@ HEALTH = (
     Alert(
         "FramesWaiting",
         "ticket",
-        f"max by (line, camera) ({held('redrabbit_frames_waiting')}) > 0",
+        f"max by (line, camera) ({held('redrabbit_frames_waiting')}) > {BATCH}",
         "{{ $labels.line }} {{ $labels.camera }}: the workers do not keep up",
-        "{{ $value }} frames of {{ $labels.camera }} wait for a worker of line {{ $labels.line }}, and there were always some for a "
-        "quarter of an hour: verdicts come late.",
+        "{{ $value }} frames of {{ $labels.camera }} wait for a worker of line {{ $labels.line }}, and it has never been fewer than a "
+        "batch for a quarter of an hour: verdicts come late.",
         wait="15m",
         dashboard="machine",
     ),
