@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from socket import create_connection
 from typing import Any, TypeVar
 
-from tests.servers import free_port, program, until
+from tests.servers import awaited, free_port, program, until
 
 T = TypeVar("T")
 
@@ -66,7 +65,7 @@ class Nats:
             finally:
                 await client.close()
 
-        return asyncio.run(asked())
+        return awaited(asked())
 
     def messages(self, stream: str) -> int:
         """How many a stream holds; 0 before there is one."""

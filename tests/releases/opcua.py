@@ -18,7 +18,7 @@ from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.permission_rules import User, UserRole
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.servers import free_port
+from tests.servers import awaited, free_port
 
 TYPES: Mapping[str, tuple[Any, ua.VariantType]] = {
     "Sequence": (0, ua.VariantType.UInt16),
@@ -127,5 +127,5 @@ def keys(folder: Path, name: str, uri: str) -> tuple[Path, Path]:
     """A self-signed certificate and its key, as OPC UA wants them."""
     certificate, key = folder / f"{name}.der", folder / f"{name}.pem"
     uses = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-    asyncio.run(setup_self_signed_certificate(key, certificate, uri, gethostname(), uses, {"commonName": name}))
+    awaited(setup_self_signed_certificate(key, certificate, uri, gethostname(), uses, {"commonName": name}))
     return certificate, key
