@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,27 +45,13 @@ class Unavailable(Exception):
     """The server is away, or takes nothing just now. Wait, and try again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How one is let in; each by file, none is for an open server. ca_file: of a private authority."""
-
-    creds_file: Path | None = None
-    nkey_file: Path | None = None
-    token_file: Path | None = None
-    ca_file: Path | None = None
-
-
 class NatsOptions(Options):
-    """How one is let in, by file."""
+    """How one is let in; each by file, none is for an open server. ca_file: of a private authority."""
 
     creds_file: AbsolutePath | None = None
     nkey_file: AbsolutePath | None = None
     token_file: AbsolutePath | None = None
     ca_file: AbsolutePath | None = None
-
-    @property
-    def access(self) -> Access:
-        return Access(self.creds_file, self.nkey_file, self.token_file, self.ca_file)
 
 
 def stream_of(url: SplitResult) -> str:
@@ -100,7 +85,7 @@ def dead_subject(stream: str, line: str, camera: str) -> str:
 class JetStream:
     """One connection. Any thread may call it; `close` when done."""
 
-    def __init__(self, url: SplitResult, access: Access, name: str) -> None:
+    def __init__(self, url: SplitResult, access: NatsOptions, name: str) -> None:
         """name: shown in the server's list of clients. Raises InvalidInput: what cannot be read, or is not installed."""
         try:
             from nats.aio.client import Client
@@ -226,7 +211,7 @@ class JetStream:
             log.warning("not connected", to=self.shown, why=why)
 
 
-def connection(url: SplitResult, access: Access, shown: str) -> Mapping[str, Any]:
+def connection(url: SplitResult, access: NatsOptions, shown: str) -> Mapping[str, Any]:
     """What nats.connect is told. Raises InvalidInput for a file that cannot be used."""
     options: dict[str, Any] = {"servers": f"{url.scheme}://{url.netloc}"}
     if access.creds_file is not None:

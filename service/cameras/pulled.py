@@ -97,7 +97,7 @@ class Pulled:
         self._mine: dict[int, Msg] = {}
         self._of: dict[int, Msg] = {}
         self._ended = Event()
-        self._server = JetStream(url, self._options.access, f"redrabbit worker {line}")
+        self._server = JetStream(url, self._options, f"redrabbit worker {line}")
         Thread(target=self._hold, args=(self._ended,), name=f"hold-{name}", daemon=True).start()
 
     def frames(self, stopping: Event) -> Iterator[Frame]:
@@ -238,7 +238,7 @@ def _done(message: Msg) -> Word:
 
 
 def _fetching(pulling: JetStreamContext.PullSubscription) -> Callable[[Any], Any]:
-    """The next frame as soon as there is one, and those that wait behind it: to ask for several is to wait until there are as many."""
+    """The next frame as soon as there is one, and those that wait behind it. Who asks for more than there are may wait for the rest."""
 
     async def fetched(_: JetStreamContext) -> list[Msg]:
         try:

@@ -36,7 +36,7 @@ def camera(config: Config = DEFAULT) -> None:
     meter = PublisherMeter(settings.line, registry)
     with ExitStack() as opened:
         opened.enter_context(closing(serve_metrics(settings.metrics.camera, registry, pulse)))
-        server = opened.enter_context(closing(JetStream(url, options.access, f"redrabbit cameras {settings.line}")))
+        server = opened.enter_context(closing(JetStream(url, options, f"redrabbit cameras {settings.line}")))
         cameras = building.open_cameras(settings, meter, _known(settings))
         publisher = Publisher(settings.line, cameras, server, stream, options.max_bytes, meter, pulse.beat)
         with building.until_signalled(publisher.stop, pulse.stopping):

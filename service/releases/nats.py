@@ -41,7 +41,7 @@ def open_nats(url: SplitResult, around: Surroundings | None) -> FloorRelease:
         raise missing(url, "nats") from error
     server = url._replace(scheme="tls" if url.scheme == TLS else "nats")
     return FloorRelease(
-        name_of(url), _Server(connection(server, options.access, redacted(url)), found[1], found[2]), options, around
+        name_of(url), _Server(connection(server, options, redacted(url)), found[1], found[2]), options, around
     )
 
 

@@ -12,7 +12,7 @@ from threading import Event, Thread
 from urllib.parse import urlsplit
 
 from service.cameras import open_camera
-from service.jetstream import Access, JetStream
+from service.jetstream import JetStream, NatsOptions
 from service.model.detector import OnnxDetector
 from service.publishing import Publisher
 from tests.bench.line import detector, pictures, worker
@@ -50,7 +50,7 @@ class _Counting(Counts):
 def _publish(server: Nats, contents: Sequence[bytes], prefix: str) -> None:
     url = urlsplit(f"nats://{server.address}/parts")
     camera = Playlist([(f"{prefix}{number}", content) for number, content in enumerate(contents)])
-    with closing(JetStream(url, Access(), "bench")) as connection:
+    with closing(JetStream(url, NatsOptions(), "bench")) as connection:
         Publisher("a", [camera], connection, "parts", 10**9, _Counting(len(contents)), lambda: None).run()
 
 

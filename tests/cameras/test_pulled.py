@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from exporters.rules.health import BATCH
 from service.cameras import open_camera, pulled
 from service.errors import BadImage, InvalidInput
-from service.jetstream import Access, JetStream
+from service.jetstream import JetStream, NatsOptions
 from service.ports import Camera
 from service.publishing import Publisher
 from service.records import Frame
@@ -52,7 +53,9 @@ def _parts(count: int, first: int = 0) -> Parts:
 
 def _publisher(server: Nats, camera: Camera, opened: ExitStack, max_bytes: int = MANY) -> tuple[Publisher, Out]:
     meter = Out()
-    connection = opened.enter_context(closing(JetStream(urlsplit(f"nats://{server.address}/parts"), Access(), "test")))
+    connection = opened.enter_context(
+        closing(JetStream(urlsplit(f"nats://{server.address}/parts"), NatsOptions(), "test"))
+    )
     return Publisher(LINE, [camera], connection, "parts", max_bytes, meter, lambda: None), meter
 
 
@@ -128,20 +131,6 @@ def test_a_frame_arrives_as_it_was_given(server: Nats, worker: Callable[..., Wor
     until(lambda: server.messages("parts") == 0, "its acknowledgement")
 
 
-def test_a_frame_that_comes_alone_waits_for_no_other(server: Nats, worker: Callable[..., Worker]) -> None:
-    """Nor for the time in which more may come."""
-    with patch.object(pulled, "WAIT", 300.0):
-        _publish(server, _parts(1))
-        there = worker()
-        for number in (1, 2, 3):
-            until(lambda: len(there.seen) == number, "the frame")  # noqa: B023
-            _publish(server, _parts(1, first=number))
-        until(lambda: len(there.seen) == 4, "the last frame")
-        server.stop()  # or the fetch at hand would go on for as long
-        there.close()
-        server.start()
-
-
 def test_workers_share_the_frames_and_may_come_and_go(server: Nats, worker: Callable[..., Worker]) -> None:
     """Each frame is one worker's; one that joins gets its share, one that leaves gives back what it has not judged."""
     _publish(server, _parts(60))
@@ -154,6 +143,11 @@ def test_workers_share_the_frames_and_may_come_and_go(server: Nats, worker: Call
     slow.close()
     until(lambda: server.messages("parts") == 0, "all of them judged")
     assert sorted(other.parts) == sorted(f"p{n}" for n in range(60))
+
+
+def test_fewer_than_a_fetch_make_no_ticket() -> None:
+    """The alarm knows how many frames may lie there while the workers keep up."""
+    assert BATCH == pulled.AT_ONCE
 
 
 def test_how_many_wait_is_told(server: Nats, worker: Callable[..., Worker]) -> None:
@@ -267,7 +261,7 @@ def test_two_lines_may_share_a_stream(server: Nats) -> None:
             playing = Playlist([("p", line.encode())], line=line)
             playing.name = camera
             connection = opened.enter_context(
-                closing(JetStream(urlsplit(f"nats://{server.address}/parts"), Access(), "t"))
+                closing(JetStream(urlsplit(f"nats://{server.address}/parts"), NatsOptions(), "t"))
             )
             Publisher(line, [playing], connection, "parts", MANY, Out(), lambda: None).run()
             assert playing.handed == ["p"]
@@ -391,8 +385,8 @@ def test_a_server_with_a_password(tmp_path: Path, capsys: pytest.CaptureFixture[
         secret.write_text("hush\n")
         wrong.write_text("loud\n")
         url = urlsplit(f"nats://{server.address}/parts")
-        good = opened.enter_context(closing(JetStream(url, Access(token_file=secret), "test")))
-        bad = opened.enter_context(closing(JetStream(url, Access(token_file=wrong), "test")))
+        good = opened.enter_context(closing(JetStream(url, NatsOptions(token_file=secret), "test")))
+        bad = opened.enter_context(closing(JetStream(url, NatsOptions(token_file=wrong), "test")))
         until(lambda: good.up, "the right token")
         until(lambda: "authorization violation" in capsys.readouterr().out.lower(), "what is wrong with the other")
         assert not bad.up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -21,6 +22,8 @@ from tests.servers import until
 
 @pytest.mark.parametrize(("plant", "tries"), [(Plant, 2), (Shared, 1), (SmallDisk, 1), (Clocks, 4)])
 def test_nothing_is_lost_or_double(plant: type[Plant], tries: int, tmp_path: Path) -> None:
+    if plant is SmallDisk and os.geteuid():
+        pytest.skip("a small disk has to be mounted: run the tests as root to have this one")
     kinds = [kind for kind in FAULTS if kind.plant is plant]
     for ended, results, found in tried(kinds, tries, Random(7), tmp_path, outage=3):
         assert sum(len(one.seconds) for one in results) == tries * len(kinds)
