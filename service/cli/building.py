@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from math import inf
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -104,21 +105,33 @@ def check_addresses(settings: Settings) -> None:
 
 @contextmanager
 def until_signalled(*then: Callable[[], None]) -> Iterator[Event]:
-    """SIGTERM and SIGINT set the event, and call `then`, instead of ending the process; a second one ends it."""
+    """SIGTERM and SIGINT set the event, and call `then`, instead of ending the process; a second one ends it.
+
+    A thread does both: the handler runs within whatever the main thread is about, and would wait for ever for a lock that it holds.
+    """
     stopping = Event()
+    signals: SimpleQueue[int] = SimpleQueue()  # its put takes no lock
 
     def handler(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_DFL)
-        stopping.set()
-        for call in then:
-            call()
+        signals.put(number)
+
+    def act() -> None:
+        if signals.get():
+            stopping.set()
+            for call in then:
+                call()
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    acting = Thread(target=act, name="signals", daemon=True)
+    acting.start()
     try:
         yield stopping
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+        signals.put(0)
+        acting.join()
 
 
 def serve_until_signalled(address: str, registry: CollectorRegistry) -> None:

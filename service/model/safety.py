@@ -157,7 +157,7 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
                 value.ClearField("type")
     try:
         return shape_inference.infer_shapes(bare, data_prop=True)
-    except (RuntimeError, ValueError) as error:
+    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise InvalidInput(
             f"a graph whose shapes contradict each other: {' '.join(str(error).split())[:200]}"
         ) from error

@@ -120,12 +120,30 @@ def over_all(machines: dict[str, Machine], tmp_path_factory: pytest.TempPathFact
                 federated=[north.prometheus.removeprefix("http://")],
             )
         )
-        until(lambda: _plants(south) == {"north", "south"}, "the sums of both plants stand in one Prometheus")
+        until(lambda: _known(south) == _there(machines), "the sums of both plants stand in one Prometheus")
         yield south
 
 
-def _plants(over: Stack) -> set[str]:
-    return {row["metric"].get("plant", "") for row in over.query("defect_window:redrabbit_largest_weight:max")}
+def _known(over: Stack) -> set[tuple[str, float, float]]:
+    """(plant, audited misses, largest weight): the sums that are recorded last, so that all others are there too."""
+    misses, largest = (
+        {
+            row["metric"].get("plant", ""): float(row["value"][1])
+            for row in over.query(f'defect_window:redrabbit_{name}{{defect="{ALL}"}}')
+        }
+        for name in ("audited_misses:sum", "largest_weight:max")
+    )
+    return {(plant, misses[plant], weight) for plant, weight in largest.items() if plant in misses}
+
+
+def _there(machines: dict[str, Machine]) -> set[tuple[str, float, float]]:
+    """The same, as the machines of each plant have it."""
+    plants = {"north": ("a", "b"), "south": ("c",)}
+    found = {plant: [machines[line].quality(ALL).escapes for line in lines] for plant, lines in plants.items()}
+    return {
+        (plant, sum(one.audited for one in escapes if one), max(one.largest_weight for one in escapes if one))
+        for plant, escapes in found.items()
+    }
 
 
 @pytest.mark.parametrize("defect", [ALL, "crack"])
