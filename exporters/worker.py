@@ -78,6 +78,12 @@ class WorkerMeter:
             ("line", "camera"),
             registry=registry,
         )
+        self._frames_dead = Gauge(
+            "redrabbit_frames_dead",
+            "Frames without a verdict that lie among the JetStream's dead letters; absent without one.",
+            ("line", "camera"),
+            registry=registry,
+        )
         self._ledger_up = Gauge(
             "redrabbit_ledger_up",
             "Whether the worker can write its records (1) or not (0).",
@@ -150,6 +156,9 @@ class WorkerMeter:
 
     def camera_waiting(self, camera: str, frames: int) -> None:
         self._frames_waiting.labels(self._line, camera).set(frames)
+
+    def camera_dead(self, camera: str, frames: int) -> None:
+        self._frames_dead.labels(self._line, camera).set(frames)
 
     def camera_up(self, camera: str, up: bool) -> None:
         self._camera_up.labels(self._line, camera).set(up)

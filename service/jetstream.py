@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
@@ -77,16 +78,21 @@ def consumer(line: str, camera: str) -> str:
     return f"workers+{token(line)}+{token(camera)}"
 
 
+def dead_stream(stream: str) -> str:
+    """Where those lie that nobody could judge."""
+    return f"{stream}-dead"
+
+
 def dead_subject(stream: str, line: str, camera: str) -> str:
-    """Where those go that nobody could judge."""
+    """What those of a camera go by there."""
     return f"{stream}.dead.{token(line)}.{token(camera)}"
 
 
 class JetStream:
     """One connection. Any thread may call it; `close` when done."""
 
-    def __init__(self, url: SplitResult, access: NatsOptions, name: str) -> None:
-        """name: shown in the server's list of clients. Raises InvalidInput: what cannot be read, or is not installed."""
+    def __init__(self, url: SplitResult, access: NatsOptions, name: str, quiet: bool = False) -> None:
+        """name: shown in the server's list of clients. quiet: logs nothing of the connection. Raises InvalidInput: what cannot be read, or is not installed."""
         try:
             from nats.aio.client import Client
         except ImportError as error:
@@ -99,6 +105,7 @@ class JetStream:
         self._thread = Thread(target=self._loop.run_forever, name="nats", daemon=True)
         self._thread.start()
         self._said = ""
+        self._quiet = quiet
         self._ensured: set[str] = set()
         self._connecting = asyncio.run_coroutine_threadsafe(self._connect(), self._loop)
 
@@ -131,6 +138,16 @@ class JetStream:
             waiting.cancel()
             raise Unavailable(f"{self.shown}: {str(error) or type(error).__name__}") from error
 
+    def check(self) -> None:
+        """Waits for the connection. Raises InvalidInput where it does not come, or no JetStream answers. Writes nothing."""
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while not self.up and time.monotonic() < deadline:
+            time.sleep(0.05)
+        try:
+            self.ask(lambda server: server.account_info())
+        except Unavailable as error:
+            raise InvalidInput(str(error)) from error
+
     def ensure(self, stream: str, max_bytes: int, duplicates: float) -> None:
         """Makes the stream, and that of its dead letters, where they are not there; as somebody has made them, they stay. Once."""
         if stream in self._ensured:
@@ -146,7 +163,9 @@ class JetStream:
             max_bytes=max_bytes,
             duplicate_window=duplicates,
         )
-        dead = StreamConfig(name=f"{stream}-dead", subjects=[f"{stream}.dead.>"], max_bytes=max_bytes, max_age=DEAD_AGE)
+        dead = StreamConfig(
+            name=dead_stream(stream), subjects=[f"{stream}.dead.>"], max_bytes=max_bytes, max_age=DEAD_AGE
+        )
 
         async def ensured(server: JetStreamContext) -> None:
             for config in (frames, dead):
@@ -203,12 +222,13 @@ class JetStream:
             reconnected_cb=back,
             **self._options,
         )
-        log.info("connected", to=self.shown)
+        if not self._quiet:
+            log.info("connected", to=self.shown)
 
     def _say(self, why: str) -> None:
-        if why != self._said:
-            self._said = why
+        if why != self._said and not self._quiet:
             log.warning("not connected", to=self.shown, why=why)
+        self._said = why
 
 
 def connection(url: SplitResult, access: NatsOptions, shown: str) -> Mapping[str, Any]:

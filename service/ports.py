@@ -152,6 +152,10 @@ class Meter(Protocol):
         """So many frames wait in the stream for a worker. Never told of a camera without one."""
         ...
 
+    def camera_dead(self, camera: str, frames: int) -> None:
+        """So many of its frames lie among the dead letters. Never told of a camera without a stream."""
+        ...
+
     def store_up(self, up: bool) -> None:
         """Whether the shared store of pictures takes what is shipped. Never told where there is none."""
         ...

@@ -7,7 +7,7 @@ live cameras then drop frames, counted, and the others wait.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -245,8 +245,20 @@ class Worker:
         self._line.meter.dropped(seen.camera.name, fault.reason)
         seen.camera.refused(seen.frame, fault)
 
+    def _together(self) -> Iterator[list[tuple[_Seen, Verdict]]]:
+        """What has been judged while the last was recorded: one transaction, so that a slow ledger is asked less often."""
+        batch = self._get(self._judged)
+        while batch is not None:
+            following: list[tuple[_Seen, Verdict]] | None = []
+            with suppress(Empty):
+                while len(batch) < self._line.batch_size and following is not None:
+                    following = self._judged.get_nowait()
+                    batch = batch + (following or [])
+            yield batch
+            batch = None if following is None else self._get(self._judged)
+
     def _record(self) -> None:
-        while (batch := self._get(self._judged)) is not None:
+        for batch in self._together():
             before = time.monotonic()
             recorded = self._until_recorded(batch)
             if recorded is None:

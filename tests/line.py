@@ -89,6 +89,7 @@ class Counts:
         self.store: list[bool] = []
         self.waiting = 0
         self.lag: list[int] = []
+        self.dead = 0
         self.triggers = 0
         self.repeats: list[int] = []
         self.sights: list[tuple[Look, Look | None]] = []
@@ -107,6 +108,9 @@ class Counts:
 
     def camera_waiting(self, camera: str, frames: int) -> None:
         self.lag.append(frames)
+
+    def camera_dead(self, camera: str, frames: int) -> None:
+        self.dead = frames
 
     def camera_frame(self, camera: str, captured_at: float) -> None:
         pass

@@ -178,6 +178,31 @@ def test_a_full_disk_holds_the_line_and_loses_nothing(
     assert meter.ledger == [False, True]
 
 
+def test_what_waits_for_a_slow_ledger_is_recorded_together(
+    ledger: SqlLedger, build: Callable[..., tuple[Worker, Outbox, Counts]]
+) -> None:
+    """So that it is asked less often; in order all the same."""
+
+    class Trickle(Playlist):
+        def frames(self, stopping: Event):  # type: ignore[no-untyped-def]
+            for frame in super().frames(stopping):
+                yield frame
+                stopping.wait(0.05)  # longer than a batch waits
+
+    class Busy(Flaky):
+        def record(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+            if not sizes:
+                until(worker._judged.full, "two more batches are judged")
+            sizes.append(len(verdicts))
+            return super().record(verdicts)
+
+    sizes: list[int] = []
+    worker, outbox, _ = build(Trickle([(f"p{n}", DARK) for n in range(12)]), over=Busy(ledger, 0))
+    worker.run()
+    assert sizes[0] == 1 and sizes[1] > 1
+    assert [v.part_id for v in outbox.sent] == [f"p{n}" for n in range(12)]
+
+
 class Slow(Brightness):
     """Takes its time, so that a live camera overruns it."""
 

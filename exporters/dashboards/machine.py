@@ -233,7 +233,7 @@ MODEL = (
                 NAME,
             ),
         ),
-        width=12,
+        width=8,
         height=5,
     ),
     Panel(
@@ -249,7 +249,23 @@ MODEL = (
                 "{{line}} {{camera}}",
             ),
         ),
-        width=12,
+        width=8,
+        height=5,
+    ),
+    Panel(
+        Kind.SERIES,
+        "Frames that nobody judged",
+        "short",
+        "Among the JetStream's dead letters, by camera; 0 without one. Look at them, then empty the stream.",
+        "FramesDead",
+        (
+            Query(
+                f"max by (plant, line, camera) ({of('frames_dead', *LINES)}) "
+                f"or 0 * max by (plant, line, camera) ({of('camera_up', *LINES)})",
+                "{{line}} {{camera}}",
+            ),
+        ),
+        width=8,
         height=5,
     ),
 )

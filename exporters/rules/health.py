@@ -102,6 +102,14 @@ HEALTH = (
         dashboard="machine",
     ),
     Alert(
+        "FramesDead",
+        "ticket",
+        f"max by (line, camera) ({held('redrabbit_frames_dead')}) > 0",
+        "{{ $labels.line }} {{ $labels.camera }}: parts that nobody judged",
+        "{{ $value }} frames of {{ $labels.camera }} of line {{ $labels.line }} got no verdict and lie among the dead letters.",
+        dashboard="machine",
+    ),
+    Alert(
         "PicturesNotShipped",
         "ticket",
         f"max by (line) ({held('redrabbit_image_store_up')}) == 0",

@@ -32,6 +32,7 @@ from service.jetstream import (
     NatsOptions,
     Unavailable,
     consumer,
+    dead_stream,
     dead_subject,
     stream_of,
     subject,
@@ -182,18 +183,21 @@ class Pulled:
 
     def _hold(self, ended: Event) -> None:
         """Says of all that are under way that somebody is at it, also while the line is held because its ledger is away; and how many
-        wait."""
+        wait, or are dead."""
         while not ended.wait(ACK_WAIT / 6):
             with self._lock:
                 messages = list(self._mine.values())
             for message in messages:
                 self._server.tell(_in_progress(message))
             if self._server.up:
-                self._server.tell(self._count_waiting)
+                self._server.tell(self._count)
 
-    async def _count_waiting(self, server: JetStreamContext) -> None:
+    async def _count(self, server: JetStreamContext) -> None:
         found = await server.consumer_info(self._stream, consumer(self._line, self.name))
         self._meter.camera_waiting(self.name, found.num_pending or 0)
+        dead = dead_subject(self._stream, self._line, self.name)
+        lying = await server.stream_info(dead_stream(self._stream), subjects_filter=dead)
+        self._meter.camera_dead(self.name, (lying.state.subjects or {}).get(dead, 0))
 
     def _settled(self, frame: Frame) -> Msg | None:
         with self._lock:

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 
 import structlog
 
@@ -24,30 +24,21 @@ from service.drawing import DrawPolicies, Steward, audit_key
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import in_force
 from service.monitor import Monitor
-from service.orders import check_defects
 from service.ports import Camera, ImageStore, LedgerReader, Meter
 from service.pulse import Pulse
-from service.quality.draw import DEFAULT_GUESSES, DEFAULT_SHARES, weights
-from service.quality.evidence import bets, misses_to_page
-from service.quality.meter import limit_in_steps
-from service.quality.recall import estimate
-from service.records import ALL
 from service.settings import Settings
-from service.thresholds import LineThresholds, WatchedThresholds
-from service.urls import redacted
+from service.thresholds import WatchedThresholds
 from service.worker import Line, Worker
 
 log = structlog.get_logger()
 
 STEWARD_EVERY = 5.0
 
-FASTEST = 10.0
-"""Parts a second of the line that `check` judges thresholds.yaml for: the faster the line, the more evidence a page takes."""
-
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from prometheus_client import CollectorRegistry
 
+    from service.cameras.pulled import PublishOptions
     from service.ledger.store import SqlLedger
 
 
@@ -233,6 +224,23 @@ def open_cameras(
     ]
 
 
+def opened_publish(settings: Settings) -> tuple[SplitResult, str, PublishOptions]:
+    """URL, stream and options of `publish`. Raises InvalidInput."""
+    from service.cameras.options import parsed, split, unusable
+    from service.cameras.pulled import PublishOptions
+    from service.jetstream import SCHEMES, stream_of
+
+    if not settings.publish:
+        raise InvalidInput("publish: nothing; expected where the frames go, such as nats://HOST:4222/parts")
+    url = split(settings.publish, "publish")
+    if url.scheme not in SCHEMES:
+        raise unusable("publish", url, "expected nats://HOST:4222/STREAM or tls://HOST:4222/STREAM")
+    try:
+        return url, stream_of(url), parsed(PublishOptions, url, "publish")
+    except ValueError as error:
+        raise unusable("publish", url, str(error)) from error
+
+
 class _LateLedger:
     """Every call goes to the ledger, as soon as there is one."""
 
@@ -335,79 +343,3 @@ def _stewarding(watcher: Monitor, steward: Steward) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-def _pages(rule: LineThresholds, defects: Sequence[str]) -> Iterator[str]:
-    """What pages of each row: never anything without an audited miss, and always enough of them."""
-    rows = [row for row in (ALL, *defects) if rule.row(row, len(defects)).recall.page is not None]
-    for row in rows:
-        threshold = rule.row(row, len(defects)).recall.page or 0.0
-        stakes = bets(threshold, rule.audit.budget)
-        fastest = rule.bucket.parts / FASTEST
-        limit = limit_in_steps(rule.false_page_every * len(rows), fastest, threshold, stakes)
-        weight = max(weights(rule.audit.budget, DEFAULT_SHARES, DEFAULT_GUESSES))
-        needed = misses_to_page(threshold, stakes, limit, weight)
-        if needed > rule.bucket.parts:
-            raise InvalidInput(
-                f"thresholds: {row}: a bucket of {rule.bucket.parts} parts could not page even if every part were an audited "
-                f"miss ({needed} are needed); expected a larger bucket.parts or audit.budget, or a shorter false_page_every"
-            )
-        _check_provable(rule, row, threshold, weight)
-        yield (
-            f"page        {row}: recall below {threshold:g}; never without an audited miss, at once with {needed} of weight "
-            f"{weight} in a bucket (at {FASTEST:g} parts a second; fewer on a slower line)"
-        )
-
-
-def _check_provable(rule: LineThresholds, row: str, threshold: float, weight: int) -> None:
-    """A window in which recall could not be proven if every part were a caught defect: its page would never clear by itself."""
-    for window in rule.windows:
-        if window.parts is not None and estimate(window.parts, {}, weight).lower < threshold:
-            raise InvalidInput(
-                f"thresholds: {row}: no window of {window.name} can prove recall of {threshold:g} with audits of weight {weight}, "
-                "so a page could never clear by itself; expected a larger window or audit.budget"
-            )
-
-
-def checked(settings: Settings) -> Iterator[str]:
-    """One line for each thing that is in order; raises InvalidInput at the first that is not. Starts and writes nothing."""
-    from prometheus_client import CollectorRegistry
-
-    from exporters.worker import WorkerMeter
-    from service.cameras import open_camera
-    from service.cli.datasets import play
-    from service.ledger.sharing import open_store
-    from service.ledger.sqlite import NotYet
-    from service.ledger.store import schema_version, shown
-    from service.releases import open_release
-
-    thresholds = WatchedThresholds(settings.thresholds)
-    yield f"thresholds  {settings.thresholds}, version {thresholds().version}"
-    model, ordered = judging.would_begin(settings)
-    info = model.info
-    check_defects(thresholds(), settings.line, info, str(settings.thresholds))
-    why = ", by an order, not `model` of line.yaml" if ordered else ""
-    yield f"model       {info.name} {info.digest[:12]} on {info.provider}, classes {', '.join(info.classes)}{why}"
-    yield f"gate        {'passed' if info.gated else 'not passed, and allowed to judge all the same'}"
-    yield from _pages(thresholds().line(settings.line), sorted(info.decision_thresholds))
-    meter = WorkerMeter(settings.line, CollectorRegistry())
-    for name, url in settings.cameras.items():
-        open_camera(
-            url, line=settings.line, name=name, meter=meter, clock=time.time, known=lambda _: {}, more={"dataset": play}
-        ).close()
-        yield f"camera      {name} {redacted(urlsplit(url))}"
-    for url in settings.releases:
-        open_release(url).close()
-        yield f"release     {redacted(urlsplit(url))}"
-    from service.station.serving import tls_files
-
-    if tls := tls_files(settings.station.tls_certificate, settings.station.tls_key):
-        yield f"tls         {tls[0]}"
-    if settings.images.store:
-        store = open_store(settings.images.store)
-        store.check()
-        yield f"images      {store.shown}"
-    try:
-        yield f"ledger      {shown(settings.ledger)}, version {schema_version(settings.ledger)}"
-    except NotYet:
-        yield f"ledger      {shown(settings.ledger)}, to be made at the first start"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
-from urllib.parse import SplitResult
 
 import typer
 
@@ -13,9 +11,6 @@ from service.cli import building
 from service.cli.running import DEFAULT, Config
 from service.errors import InvalidInput, LedgerUnavailable
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from service.cameras.pulled import PublishOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +27,7 @@ def camera(config: Config = DEFAULT) -> None:
     from service.publishing import Publisher
 
     settings, registry, pulse = building.settings(config), CollectorRegistry(), building.pulse()
-    url, stream, options = opened_publish(settings)
+    url, stream, options = building.opened_publish(settings)
     meter = PublisherMeter(settings.line, registry)
     with ExitStack() as opened:
         opened.enter_context(closing(serve_metrics(settings.metrics.camera, registry, pulse)))
@@ -41,23 +36,6 @@ def camera(config: Config = DEFAULT) -> None:
         publisher = Publisher(settings.line, cameras, server, stream, options.max_bytes, meter, pulse.beat)
         with building.until_signalled(publisher.stop, pulse.stopping):
             publisher.run()
-
-
-def opened_publish(settings: Settings) -> tuple[SplitResult, str, PublishOptions]:
-    """URL, stream and options of `publish`. Raises InvalidInput."""
-    from service.cameras.options import parsed, split, unusable
-    from service.cameras.pulled import PublishOptions
-    from service.jetstream import SCHEMES, stream_of
-
-    if not settings.publish:
-        raise InvalidInput("publish: nothing; expected where the frames go, such as nats://HOST:4222/parts")
-    url = split(settings.publish, "publish")
-    if url.scheme not in SCHEMES:
-        raise unusable("publish", url, "expected nats://HOST:4222/STREAM or tls://HOST:4222/STREAM")
-    try:
-        return url, stream_of(url), parsed(PublishOptions, url, "publish")
-    except ValueError as error:
-        raise unusable("publish", url, str(error)) from error
 
 
 def _known(settings: Settings) -> Callable[[Sequence[str]], Mapping[str, float]]:

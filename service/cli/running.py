@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service.cli import building
+from service.cli.checking import answering, checked
 from service.supervisor import Supervisor
 
 Config = Annotated[
@@ -28,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def up(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
     """Run worker, station and exporter, and start again what dies."""
     settings = building.settings(config, allow_ungated)
-    for _ in building.checked(settings):
+    for _ in checked(settings):
         pass  # nothing is started that could not run
     building.check_addresses(settings)
     with building.until_signalled() as stopping:
@@ -71,6 +73,7 @@ def exporter(config: Config = DEFAULT) -> None:
 
 
 def check(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
-    """Check line.yaml, thresholds.yaml, the model, the cameras' and releases' addresses; start nothing."""
-    for found in building.checked(building.settings(config, allow_ungated)):
+    """Check line.yaml, thresholds.yaml, the model, the cameras' and releases' addresses, and ask NATS and the picture store; start nothing."""
+    settings = building.settings(config, allow_ungated)
+    for found in chain(checked(settings), answering(settings)):
         typer.echo(found)

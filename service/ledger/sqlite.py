@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
-from typing import Any
+from random import uniform
+from typing import Any, cast
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, QueuePool, create_engine, event
@@ -18,6 +20,10 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, QueuePool, cre
 from service.errors import InvalidInput, LedgerUnavailable
 
 LOCK_SECONDS = 30.0
+AGAIN_AFTER = 0.001, 0.02
+"""Seconds between two looks at the write lock, at first and at most. SQLite's own are up to 0.1 s apart, so that of many writers some wait
+for a second; many writers that look every millisecond would do little else."""
+
 WAL_BYTES = 64 * 1024 * 1024
 
 _OUTSIDE = {
@@ -126,4 +132,23 @@ def _write_settings(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writing") else "BEGIN")
+    if not connection.get_execution_options().get("writing"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    file = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+    deadline = time.monotonic() + LOCK_SECONDS
+    pause, most = AGAIN_AFTER
+    file.execute("PRAGMA busy_timeout = 0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                file.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+            time.sleep(uniform(0.5, 1.5) * pause)
+            pause = min(2 * pause, most)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # says what is wrong as every other statement does
+    finally:
+        file.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000:.0f}")

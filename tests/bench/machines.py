@@ -8,23 +8,32 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from urllib.parse import urlsplit
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.cameras import open_camera
+from service.inspection import Inspection
 from service.jetstream import JetStream, NatsOptions
+from service.judges import Judges
 from service.model.detector import OnnxDetector
 from service.publishing import Publisher
-from tests.bench.line import detector, pictures, worker
+from tests.bench.line import KEY, detector, pictures, worker
 from tests.bench.table import Row
 from tests.bench.throughput import ours
 from tests.jetstream import Nats
 from tests.jetstream import running as running_nats
-from tests.line import Counts, Playlist
+from tests.line import Brightness, Counts, Playlist
 from tests.postgres import running as running_postgres
 
 PARTS = 960
 ROUNDS = 3
+WORKERS = 3
+SECONDS = 0.01
+"""That the model of a pool's worker takes for a picture."""
+
 SYNCED = "fsync=on"
 """The tests' server does without, which would be no comparison."""
 
@@ -35,6 +44,7 @@ class _Counting(Counts):
     def __init__(self, parts: int) -> None:
         super().__init__()
         self._left = parts
+        self._lock = Lock()
         self.all = Event()
 
     def observe(self, stage: str, seconds: float, parts: int = 1) -> None:
@@ -42,9 +52,10 @@ class _Counting(Counts):
             self.published("")
 
     def published(self, camera: str) -> None:
-        self._left -= 1
-        if not self._left:
-            self.all.set()
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self.all.set()
 
 
 def _publish(server: Nats, contents: Sequence[bytes], prefix: str) -> None:
@@ -54,39 +65,67 @@ def _publish(server: Nats, contents: Sequence[bytes], prefix: str) -> None:
         Publisher("a", [camera], connection, "parts", 10**9, _Counting(len(contents)), lambda: None).run()
 
 
-def _over_jetstream(model: OnnxDetector, contents: Sequence[bytes], server: Nats, prefix: str) -> float:
-    """Parts a second of a worker that finds all of them in the stream."""
+def _over_jetstream(
+    judging: Sequence[OnnxDetector | Judges], contents: Sequence[bytes], server: Nats, prefix: str, url: str = ""
+) -> float:
+    """Parts a second of so many workers that find all of them in the stream. url: of the ledger that they share."""
     _publish(server, contents, prefix)
     meter = _Counting(len(contents))
-    url = f"nats://{server.address}/parts"
-    camera = open_camera(url, line="a", name="left", meter=meter, clock=time.time, known=lambda _: {})
-    with worker(model, camera, meter) as (line, _):
-        running = Thread(target=line.run)
+    with ExitStack() as opened:
+        lines = []
+        for one in judging:
+            camera = open_camera(
+                f"nats://{server.address}/parts",
+                line="a",
+                name="left",
+                meter=meter,
+                clock=time.time,
+                known=lambda _: {},
+            )
+            lines.append(opened.enter_context(worker(one, camera, meter, url=url))[0])
+        running = [Thread(target=line.run) for line in lines]
         started = time.perf_counter()
-        running.start()
+        for thread in running:
+            thread.start()
         meter.all.wait()
         seconds = time.perf_counter() - started
-        line.stop()
-        running.join()
+        for line in lines:
+            line.stop()
+        for thread in running:
+            thread.join()
     return len(contents) / seconds
+
+
+class _Elsewhere(Brightness):
+    """A model that takes its time and none of these cores', as on a GPU."""
+
+    def judge(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        time.sleep(SECONDS * len(batch))
+        return super().judge(batch)
 
 
 def measure() -> Iterator[Row]:
     """The median of rounds that alternate."""
     model, contents = detector(), pictures(PARTS)
+    elsewhere = [Judges(Inspection(_Elsewhere(), KEY)) for _ in range(WORKERS)]
     with TemporaryDirectory() as folder, ExitStack() as opened:
         nats = opened.enter_context(running_nats(Path(folder) / "nats"))
         postgres = opened.enter_context(running_postgres(SYNCED))
         ours(model, contents[:64])
         rounds = [
             (
-                _over_jetstream(model, contents, nats, f"r{number}-"),
+                _over_jetstream([model], contents, nats, f"r{number}-"),
                 ours(model, contents, url=postgres.database()),
                 ours(model, contents),
+                _over_jetstream(elsewhere, contents, nats, f"p{number}-", postgres.database()),
+                _over_jetstream(elsewhere[:1], contents[: PARTS // WORKERS], nats, f"o{number}-", postgres.database()),
             )
             for number in range(ROUNDS)
         ]
-    jetstream, database, bare = (median(column) for column in zip(*rounds, strict=True))
+    jetstream, database, bare, pool, alone = (median(column) for column in zip(*rounds, strict=True))
     for what, figure, at in (("frames over JetStream", jetstream, 0), ("a ledger in PostgreSQL", database, 1)):
         ratio = median(each[at] / each[2] for each in rounds)
         yield Row(f"(k) worker, {what}, parts a second", f"{figure:.0f}", f"{bare:.0f} without", ratio)
+    ratio = median(each[3] / (WORKERS * each[4]) for each in rounds)
+    sum_of = f"{WORKERS} x {alone:.0f}, each alone"
+    yield Row(f"(k) {WORKERS} workers on one JetStream and PostgreSQL, model elsewhere", f"{pool:.0f}", sum_of, ratio)

@@ -217,9 +217,13 @@ def test_what_three_workers_died_over_goes_to_the_dead_letters(server: Nats, wor
 def test_what_is_no_picture_goes_there_at_once(server: Nats, worker: Callable[..., Worker]) -> None:
     """It will not be one the next time."""
     _publish(server, [("rubbish", b"no picture")])
-    there = worker(lambda camera, frame: camera.refused(frame, BadImage("not_an_image", "10 bytes")))
-    until(lambda: server.messages("parts-dead") == 1, "the dead letter")
-    until(lambda: server.messages("parts") == 0, "the stream is empty")
+    with patch.object(pulled, "ACK_WAIT", 0.6):
+        there = worker(lambda camera, frame: camera.refused(frame, BadImage("not_an_image", "10 bytes")))
+        until(lambda: server.messages("parts-dead") == 1, "the dead letter")
+        until(lambda: server.messages("parts") == 0, "the stream is empty")
+        until(lambda: there.meter.dead == 1, "the worker tells of it")
+        server.ask(lambda js: js.purge_stream("parts-dead"))
+        until(lambda: there.meter.dead == 0, "somebody has taken it out")
     assert there.parts == ["rubbish"]
 
 

@@ -120,6 +120,14 @@ def test_a_bad_camera_is_refused_by_name(run: Run, command: str, url: str) -> No
     _assert_one_line(run(command, cameras={"left": url}), "left")
 
 
+@pytest.mark.parametrize(("where", "named"), [("cameras", "camera left"), ("publish", "publish")])
+def test_a_nats_server_that_does_not_answer_is_named(run: Run, where: str, named: str) -> None:
+    """The line would start, and wait for it; whoever checks wants to know."""
+    url = f"nats://127.0.0.1:{free_port()}/parts"
+    keys = {"cameras": {"left": url}} if where == "cameras" else {"publish": url}
+    _assert_one_line(run("check", **keys), named, url)
+
+
 @pytest.mark.parametrize("command", ["check", "worker"])
 def test_a_bad_release_is_refused(run: Run, command: str) -> None:
     """An unknown scheme."""

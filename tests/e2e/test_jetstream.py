@@ -45,6 +45,9 @@ def test_every_frame_is_judged_once_whoever_dies(tmp_path: Path) -> None:
         stream = f"nats://{server.address}/parts"
         source = f"folder://{tmp_path}/in?settle=100ms&done={tmp_path}/done"
         start("camera", config("camera", source, f"publish: {stream}\n"))
+        check = [*_command("check", config("checked", stream, f"publish: {stream}\n"))]
+        said = subprocess.run(check, capture_output=True, text=True, check=True).stdout
+        assert f"nats        {stream} answers, for camera top" in said and f"{stream} answers, for publish" in said
         workers = [start("worker", config(name, stream)) for name in ("one", "two")]
         for number in range(PARTS):
             file = tmp_path / "in" / f"p{number}.tmp"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
@@ -54,21 +55,25 @@ def _defective(number: int) -> bool:
 
 
 class Machine:
-    """A worker that has inspected these parts, its ledger with every label that is due, and its exporter."""
+    """Workers that have inspected these parts, their ledger with every label that is due, and its exporter."""
 
-    def __init__(self, folder: Path, line: str, numbers: Sequence[int], opened: ExitStack) -> None:
+    def __init__(self, folder: Path, line: str, numbers: Sequence[int], opened: ExitStack, workers: int = 1) -> None:
         folder.mkdir()
         (folder / "thresholds.yaml").write_text(THRESHOLDS)
         self._thresholds = WatchedThresholds(folder / "thresholds.yaml")
         self._line = line
         self._ledger = opened.enter_context(closing(open_ledger(f"sqlite:///{folder}/ledger.db", lambda: RECORDED)))
         self._ledger.register(in_force(line, INFO, 0.0))
-        camera = Playlist([(f"p{n}", picture(_brightness(n))) for n in numbers], line=line)
-        self._worker(camera, folder).run()
+        running = [Thread(target=self._worker(numbers[first::workers], folder).run) for first in range(workers)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
         self._label()
         self._monitor = Monitor(self._ledger, self._thresholds, lambda: MUCH_LATER)
 
-    def _worker(self, camera: Playlist, folder: Path) -> Worker:
+    def _worker(self, numbers: Sequence[int], folder: Path) -> Worker:
+        camera = Playlist([(f"p{n}", picture(_brightness(n))) for n in numbers], line=self._line)
         line = Line(
             name=self._line,
             cameras=[camera],
@@ -144,6 +149,14 @@ def _there(machines: dict[str, Machine]) -> set[tuple[str, float, float]]:
         (plant, sum(one.audited for one in escapes if one), max(one.largest_weight for one in escapes if one))
         for plant, escapes in found.items()
     }
+
+
+@pytest.mark.parametrize("defect", [ALL, "crack"])
+def test_three_workers_of_one_line_are_one_worker(machines: dict[str, Machine], tmp_path: Path, defect: str) -> None:
+    """Who judges a part, and in which order, changes neither the draw nor any figure of the window."""
+    with ExitStack() as opened:
+        three = Machine(tmp_path / "three", WHOLE, range(500), opened, workers=3)
+        assert three.quality(defect) == machines[WHOLE].quality(defect)
 
 
 @pytest.mark.parametrize("defect", [ALL, "crack"])

@@ -47,6 +47,7 @@ def _everything(watched: WatchedThresholds) -> str:
     meter.dropped("left", "broken")
     meter.redelivered("left")
     meter.camera_waiting("left", 7)
+    meter.camera_dead("left", 1)
     meter.camera_up("left", True)
     meter.camera_frame("left", 1_700_000_000.0)
     meter.camera_triggers("left", 2)

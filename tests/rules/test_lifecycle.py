@@ -108,6 +108,7 @@ FAULTS: Mapping[Key, tuple[str, Value, Value]] = {
         0,
     ),
     ("FramesWaiting", "ticket", ""): (f'redrabbit_frames_waiting{{line="a", camera="left", {WORKER}}}', 16, 17),
+    ("FramesDead", "ticket", ""): (f'redrabbit_frames_dead{{line="a", camera="left", {WORKER}}}', 0, 1),
     ("PicturesNotShipped", "ticket", ""): (f'redrabbit_image_store_up{{line="a", {WORKER}}}', 1, 0),
     ("ThresholdsInvalid", "ticket", ""): (f"redrabbit_thresholds_valid{{{EXPORTER}}}", 1, 0),
 }
