@@ -177,6 +177,49 @@ PICTURES = (
     ),
 )
 
+
+def _frames(title: str, about: str, alert: str, metric: str) -> Panel:
+    """Of a JetStream."""
+    found = f"max by (plant, line, camera) ({of(metric, *LINES)}) or 0 * {UP}"
+    where = f"In the JetStream, by camera; 0 without one. {about}"
+    return Panel(Kind.SERIES, title, "short", where, alert, (Query(found, CAMERA),), width=8, height=5)
+
+
+RELEASE = f"{NAME} {by_name('release')}"
+RELEASES = (
+    Panel(
+        Kind.STATES,
+        "Verdicts reach the line's controls",
+        "none",
+        "Whether each machine that verdicts are released to can be reached; up without one. Down: every part is treated by the fail-safe.",
+        "ReleaseDown",
+        (
+            Query(
+                f"min by (plant, line, release) ({of('release_up', *LINES)}) "
+                f"or 1 + 0 * max by (plant, line) ({of('ledger_up', *LINES)})",
+                RELEASE,
+            ),
+        ),
+        height=6,
+        words=UP_OR_DOWN,
+    ),
+    Panel(
+        Kind.SERIES,
+        "Verdicts that came too late",
+        "parts/s",
+        "Parts for which the fail-safe held, as their verdict had not arrived by the deadline; 0 without a machine.",
+        "VerdictsLate",
+        (
+            Query(
+                f"sum by (plant, line, release) ({rate('release_failsafe_total', *LINES)}) "
+                f"or 0 * max by (plant, line) ({of('ledger_up', *LINES)})",
+                RELEASE,
+            ),
+        ),
+        height=6,
+    ),
+)
+
 MODEL = (
     Panel(
         Kind.STATES,
@@ -236,38 +279,13 @@ MODEL = (
         width=8,
         height=5,
     ),
-    Panel(
-        Kind.SERIES,
+    _frames(
         "Frames that wait for a worker",
-        "short",
-        "In the JetStream, by camera; 0 without one. It comes back to 0 between bursts, or the workers do not keep up: start another.",
+        "It comes back to 0 between bursts, or the workers do not keep up: start another.",
         "FramesWaiting",
-        (
-            Query(
-                f"max by (plant, line, camera) ({of('frames_waiting', *LINES)}) "
-                f"or 0 * max by (plant, line, camera) ({of('camera_up', *LINES)})",
-                "{{line}} {{camera}}",
-            ),
-        ),
-        width=8,
-        height=5,
+        "frames_waiting",
     ),
-    Panel(
-        Kind.SERIES,
-        "Frames that nobody judged",
-        "short",
-        "Among the JetStream's dead letters, by camera; 0 without one. Look at them, then empty the stream.",
-        "FramesDead",
-        (
-            Query(
-                f"max by (plant, line, camera) ({of('frames_dead', *LINES)}) "
-                f"or 0 * max by (plant, line, camera) ({of('camera_up', *LINES)})",
-                "{{line}} {{camera}}",
-            ),
-        ),
-        width=8,
-        height=5,
-    ),
+    _frames("Frames that nobody judged", "Look at them, then empty the stream.", "FramesDead", "frames_dead"),
 )
 
 COLLECTOR = by_name("collector")
@@ -372,7 +390,7 @@ STATION = (
 BOARD = Board(
     "redrabbit-machine",
     "redrabbit: machine",
-    "What the lines run on: speed, cameras, ledger, models, exporter and label server.",
+    "What the lines run on: speed, cameras, releases, ledger, models, exporter and label server.",
     (
         Variable("plant", "redrabbit_ledger_up", every=True),
         Variable("line", of("ledger_up", PLANT), every=True),
@@ -381,6 +399,7 @@ BOARD = Board(
         Row("Speed", SPEED),
         Row("Cameras", CAMERAS),
         Row("Pictures", PICTURES),
+        Row("Releases", RELEASES),
         Row("Ledger and models", MODEL),
         Row("Exporter", EXPORTER),
         Row("Thresholds and label server", STATION),

@@ -17,6 +17,7 @@ from exporters.rules.health import HEALTH
 from exporters.rules.parts import Alert, Links, Recording
 from exporters.rules.quality import QUALITY
 from exporters.rules.recording import RECORDING
+from exporters.rules.releases import RELEASES
 
 __all__ = ["FILES", "RECORDING", "Alert", "Links", "rendered", "write"]
 
@@ -25,7 +26,7 @@ HEAD = "# Written by `redrabbit rules` from exporters/rules. Change it there.\n"
 FILES: Mapping[str, Sequence[Alert | Recording]] = {
     "quality": QUALITY,
     "challenge": CHALLENGE,
-    "health": (*CAMERAS, *HEALTH),
+    "health": (*CAMERAS, *RELEASES, *HEALTH),
     "recording": RECORDING,
 }
 

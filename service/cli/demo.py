@@ -10,18 +10,20 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 import yaml
 
 from service.cli import building
 from service.cli.datasets import GOOD, Options
+from service.demo import floor
 from service.demo.inspectors import SimulatedInspectors
 from service.demo.live import Live
 from service.demo.parts import Production
@@ -31,6 +33,7 @@ from service.drawing import DrawPolicies, Steward
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import Inspection, in_force
 from service.monitor import Monitor
+from service.ports import LedgerReader
 from service.quality.windows import parts_to_prove
 from service.records import ALL, Label, LineSnapshot, State
 from service.settings import Settings
@@ -43,6 +46,8 @@ MODEL = DEPLOY / "models" / "el-cells.onnx"
 THRESHOLDS = DEPLOY / "demo" / "thresholds.yaml"
 LABEL_DELAY = 8.0  # seconds between capture and label, on the mean: hours in a factory
 LOOK_EVERY = 0.5
+DATASET, GIGE = "dataset", "gige"
+NONE, OPCUA = "none", "opcua"
 LOG = "demo.log"
 
 
@@ -71,16 +76,28 @@ def demo(
         Path | None,
         typer.Option(help="Keep ledger and pictures there, and go on from there.", show_default="a temporary folder"),
     ] = None,
+    camera: Annotated[
+        str,
+        typer.Option(
+            help="dataset: pictures of solar cells. gige: the test pattern of a fake GigE Vision camera, over the real protocol.",
+            metavar="dataset|gige",
+        ),
+    ] = DATASET,
+    release: Annotated[
+        str,
+        typer.Option(help="opcua: verdicts go to a simulated PLC, over the real protocol.", metavar="none|opcua"),
+    ] = NONE,
 ) -> None:
     """Show a line at work: real pictures, a real model, simulated inspectors, real alerts."""
     options = Options(prevalence, seed, rate, parts, tuple(fault or ()))
+    _check_floor(camera, release, leave, options)
     for file in (MODEL, THRESHOLDS):
         if not file.is_file():
             raise InvalidInput(f"{file} is not there; the demo runs from a checkout of the repository")
     if report is not None and not report.absolute().parent.is_dir():
         raise InvalidInput(f"--report {report}: the folder {report.absolute().parent} does not exist")
     if not leave:
-        found = _in_real_time(options, home)
+        found = _in_real_time(options, home, camera, release)
     elif parts is None:
         raise InvalidInput("--exit needs --parts: after how many parts to end")
     else:
@@ -130,46 +147,99 @@ def _new_ledger(home: Path) -> str:
     return f"sqlite:///{file}"
 
 
-def _in_real_time(options: Options, home: Path | None) -> dict[str, Any] | None:
-    with _home(home) as folder:
-        config = _write_settings(folder, options)
+def _check_floor(camera: str, release: str, leave: bool, options: Options) -> None:
+    """Raises InvalidInput."""
+    for name, given, there in (("camera", camera, (DATASET, GIGE)), ("release", release, (NONE, OPCUA))):
+        if given not in there:
+            raise InvalidInput(f"--{name} {given}: expected {' or '.join(there)}")
+    if leave and (camera, release) != (DATASET, NONE):
+        raise InvalidInput("--exit runs on a simulated clock; expected neither --camera nor --release")
+    if camera == GIGE and options.faults:
+        raise InvalidInput("--fault: the camera sends its test pattern; expected --camera dataset")
+
+
+def _in_real_time(options: Options, home: Path | None, camera: str, release: str) -> dict[str, Any] | None:
+    with ExitStack() as opened:
+        folder = opened.enter_context(_home(home))
+        url = opened.enter_context(floor.gige_camera(options.rate)) if camera == GIGE else options.url
+        plc = floor.Plc() if release == OPCUA else None
+        if plc is not None:
+            opened.callback(plc.close)
+            plc.start()
+        config = _write_settings(folder, url, [] if plc is None else [plc.release(folder)])
         settings = building.settings(config)
         building.check_addresses(settings)
-        production = options.production()
+        follow = _unlabelled if camera == GIGE else partial(_labelled, options, options.production())
         log = folder / LOG
         with log.open("wb") as output, building.until_signalled() as stopping:
             supervisor = Supervisor(building.processes(config), output)
             supervisor.start()
             try:
-                _say_where(settings, log)
-                found = _watch(settings, production, options, supervisor, stopping)
+                _say_where(settings, log, plc)
+                found = _watch(settings, follow, options, supervisor, stopping, plc)
             finally:
                 supervisor.stop()
+        if plc is not None:
+            typer.echo(f"the PLC was told {plc.told.total()} verdicts: {plc}")
         if isinstance(found, int):
             raise InvalidInput(_last_line(log))
         return found
 
 
+class Follower(Protocol):
+    """Follows the ledger of the running demo."""
+
+    def step(self) -> LineSnapshot | None:
+        """Takes in what is new; the line as it stands, None before its first part. Raises LedgerUnavailable, ConnectionError: later."""
+        ...
+
+    @property
+    def parts(self) -> int: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    def report(self, line: LineSnapshot) -> dict[str, Any] | None: ...
+
+
+Follow = Callable[["_Station", Settings, LedgerReader, Monitor], Follower]
+
+
+def _labelled(
+    options: Options,
+    production: Production,
+    station: _Station,
+    settings: Settings,
+    reader: LedgerReader,
+    monitor: Monitor,
+) -> Live:
+    """With simulated inspectors, who know the truth."""
+    inspectors = SimulatedInspectors(production.actual, GOOD, options.seed, LABEL_DELAY)
+    return Live(settings.line, production, reader, monitor, inspectors, station.send, time.time, GOOD)
+
+
+def _unlabelled(_: _Station, settings: Settings, reader: LedgerReader, monitor: Monitor) -> floor.Unlabelled:
+    return floor.Unlabelled(settings.line, reader, monitor, time.time)
+
+
 def _watch(
-    settings: Settings, production: Production, options: Options, supervisor: Supervisor, stopping: Event
+    settings: Settings,
+    follow: Follow,
+    options: Options,
+    supervisor: Supervisor,
+    stopping: Event,
+    plc: floor.Plc | None,
 ) -> dict[str, Any] | int | None:
-    """Plays the inspectors until the demo is ended, or until its parts are through and labelled when a number was asked for.
+    """Until the demo is ended, or until its parts are through and labelled when a number was asked for.
 
     Returns the report, None when there is nothing to report, or the status of a process that could not start.
     """
-    thresholds = WatchedThresholds(settings.thresholds)
     reader = building.late_ledger(settings.ledger)
     with closing(_Station(settings.station.listen)) as station:
-        live = Live(
-            settings.line,
-            production,
-            reader,
-            Monitor(reader, thresholds, time.time),
-            SimulatedInspectors(production.actual, GOOD, options.seed, LABEL_DELAY),
-            station.send,
-            time.time,
-            GOOD,
-        )
+        live = follow(station, settings, reader, Monitor(reader, WatchedThresholds(settings.thresholds), time.time))
         line = None
         with _progress_line() as show:
             while not stopping.wait(LOOK_EVERY):
@@ -181,10 +251,11 @@ def _watch(
                 except (LedgerUnavailable, ConnectionError):
                     continue
                 if line is not None:
-                    show(_sentence(live.tally.parts, live.rate, line))
-                if options.parts is not None and live.tally.parts >= options.parts and live.done:
+                    controls = "" if plc is None else f"; PLC: {plc}"
+                    show(f"{_sentence(live.parts, live.rate, line)}{controls}")
+                if options.parts is not None and live.parts >= options.parts and live.done:
                     break
-        return live.report(line) if line is not None and live.tally.parts else None
+        return live.report(line) if line is not None and live.parts else None
 
 
 class _Station:
@@ -221,7 +292,7 @@ def _home(home: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _write_settings(folder: Path, options: Options) -> Path:
+def _write_settings(folder: Path, camera: str, releases: Sequence[str]) -> Path:
     """line.yaml of the demo. Raises InvalidInput where a demo with other options has left its ledger."""
     config = folder / "line.yaml"
     text = yaml.safe_dump(
@@ -230,7 +301,8 @@ def _write_settings(folder: Path, options: Options) -> Path:
             "model": str(MODEL),
             "allow_ungated": True,
             "thresholds": str(THRESHOLDS),
-            "cameras": {"demo": options.url},
+            "cameras": {"demo": camera},
+            **({"releases": [*releases]} if releases else {}),
             "station": {"open_on_loopback": True},
         },
         sort_keys=False,
@@ -247,11 +319,13 @@ def _last_line(log: Path) -> str:
     return lines[-1].removeprefix("redrabbit: ") if lines else f"{log}: a process ended without a word"
 
 
-def _say_where(settings: Settings, log: Path) -> None:
+def _say_where(settings: Settings, log: Path, plc: floor.Plc | None) -> None:
     typer.echo(f"station   http://{settings.station.listen}/          label parts at /review")
     typer.echo(
         f"metrics   http://{settings.metrics.exporter}/metrics   the worker's at http://{settings.metrics.worker}/metrics"
     )
+    if plc is not None:
+        typer.echo(f"PLC       {plc.address}")
     typer.echo(f"log       {log}")
     typer.echo("Ctrl-C ends it.")
 

@@ -63,6 +63,11 @@ class Live:
         return line
 
     @property
+    def parts(self) -> int:
+        """Seen so far."""
+        return self.tally.parts
+
+    @property
     def rate(self) -> float:
         """Parts a second since the start."""
         return self.tally.parts / max(1e-9, self._clock() - self._started)

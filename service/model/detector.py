@@ -88,6 +88,8 @@ def open_session(path: Path, content: bytes, providers: Sequence[str], threads: 
             ort.preload_dlls()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # its errors come as exceptions; on stderr they would stand twice
+    # Its threads would wait for the next batch at full speed: a calm line would take a core, and lines that share a machine each other's.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     if CPU not in providers:

@@ -59,9 +59,10 @@ def worker(
     home: Path | None = None,
     releases: Sequence[Release] = (),
     url: str = "",
+    batch_wait: float = 0.02,
 ) -> Iterator[tuple[Worker, SqlLedger]]:
     """Everything as `redrabbit worker` has it, but the camera. home: where ledger and pictures lie; None: in a folder for this once.
-    url: of a ledger elsewhere."""
+    url: of a ledger elsewhere. batch_wait: seconds."""
     judges = judging if isinstance(judging, Judges) else Judges(Inspection(judging, KEY))
     with (
         nullcontext(str(home)) if home else TemporaryDirectory() as where,
@@ -79,6 +80,7 @@ def worker(
             meter=meter,
             clock=time.time,
             batch_size=BATCH,
+            batch_wait=batch_wait,
         )
         yield Worker(line, "bench"), ledger
 

@@ -194,11 +194,11 @@ def measured(count: int, options: argparse.Namespace) -> tuple[str, ...]:
             f"{count * options.rate:g}",
             f"{parts / seconds:.0f}",
             f"{median(total) * 1e3:.0f} ms",
-            f"{_p99(total) * 1e3:.0f} ms",
+            _p99(total),
             f"{parts / max(1, sum(one['commits'] for one in said)):.1f}",
             f"{len(labels.seconds) * labels.AT_ONCE / seconds:.0f}",
-            f"{_p99(labels.seconds) * 1e3:.0f} ms",
-            f"{_p99(scrapes) * 1e3:.0f} ms",
+            _p99(labels.seconds),
+            _p99(scrapes),
             f"{sum(one['cpu'] for one in said) / seconds:.2f}",
             *(f"{one:.2f}" for one in servers_cpu),
             f"{median(one['memory'] for one in said):.0f} MB",
@@ -207,8 +207,8 @@ def measured(count: int, options: argparse.Namespace) -> tuple[str, ...]:
         )
 
 
-def _p99(seconds: Sequence[float]) -> float:
-    return quantiles(seconds, n=100)[98] if len(seconds) > 1 else float("nan")
+def _p99(seconds: Sequence[float]) -> str:
+    return f"{quantiles(seconds, n=100)[98] * 1e3:.0f} ms" if len(seconds) > 1 else "–"
 
 
 def _get(port: int, path: str) -> bytes | None:

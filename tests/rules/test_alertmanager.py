@@ -113,6 +113,7 @@ def test_a_worker_that_is_down_is_told_once(desk: Open) -> None:
     until(lambda: watch.pages(), "the worker")
     watch.tell(
         alert("CameraDown"),
+        alert("ReleaseDown", release="modbus://plc:502"),
         alert("DefectRecallUnknown", severity="ticket"),
         alert("DefectRecallAtRisk", severity="ticket"),
     )
@@ -130,6 +131,7 @@ def test_a_planned_stop_mutes_what_only_says_that_the_line_stands(desk: Open) ->
     watch.tell(
         alert("WorkerDown", line="c"),
         alert("CameraDown", line="d"),
+        alert("ReleaseDown", line="f", release="modbus://plc:502"),
         alert("DefectRecallUnknown", severity="ticket", line="e"),
     )
     watch.tell(alert("DefectRecallBelowThreshold"), alert("ExporterDown", line=""))

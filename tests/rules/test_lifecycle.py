@@ -29,6 +29,7 @@ LINE = f'line="a", {EXPORTER}'
 DEFECT = f'defect="crack", {LINE}'
 WINDOW = f'window="24h", {DEFECT}'
 CAMERA = f'line="a", camera="left", {WORKER}'
+RELEASE = f'line="a", release="modbus://plc:502", {WORKER}'
 COLLECTORS = ("snapshot", "quality", "evidence", "audit", "challenge", "drift", "freshness", "models", "thresholds")
 
 
@@ -92,6 +93,8 @@ FAULTS: Mapping[Key, tuple[str, Value, Value]] = {
     ("CameraDegraded", "ticket", "brightness"): (f"redrabbit_camera_brightness_ratio{{{CAMERA}}}", 1.42, 1.43),
     ("CameraDegraded", "ticket", "overexposed"): (f"redrabbit_camera_overexposed_ratio{{{CAMERA}}}", 0.05, 0.06),
     ("CameraDegraded", "ticket", "missed"): (f"redrabbit_camera_frames_total{{{CAMERA}}}", _now, _stuck),
+    ("ReleaseDown", "page", ""): (f"redrabbit_release_up{{{RELEASE}}}", 1, 0),
+    ("VerdictsLate", "ticket", ""): (f"redrabbit_release_failsafe_total{{{RELEASE}}}", 0, lambda now: 1 + now // STEP),
     ("WorkerDown", "page", "scrape"): (f"up{{{WORKER}}}", 1, 0),
     ("WorkerDown", "page", "heartbeat"): (f"redrabbit_worker_seen_timestamp_seconds{{{LINE}}}", _ago(30), _ago(31)),
     ("ModelUngated", "ticket", ""): (f'redrabbit_model_gated{{line="a", {WORKER}}}', 1, 0),
@@ -116,6 +119,7 @@ FAULTS: Mapping[Key, tuple[str, Value, Value]] = {
 LOOKS_BACK: Mapping[Key, int] = {
     ("ChallengePartMissed", "ticket", "part"): 3600,
     ("CameraDegraded", "ticket", "missed"): 600,
+    ("VerdictsLate", "ticket", ""): 600,
 }
 """Seconds of the past that an expression looks at: so much later is the alert over, and a longer gap it cannot outlast."""
 
