@@ -14,6 +14,7 @@ from service.ports import Release
 from service.releases.floor import Surroundings
 from service.releases.log import LogRelease
 from service.releases.modbus import open_modbus
+from service.releases.modbus_server import open_modbus_server
 from service.releases.mqtt import open_mqtt
 from service.releases.nats import open_nats
 from service.releases.opcua import open_opcua
@@ -31,6 +32,7 @@ KINDS: Final[Mapping[str, Callable[[SplitResult], Release]]] = {
 FLOOR: Final[Mapping[str, Callable[[SplitResult, Surroundings | None], Release]]] = {
     "modbus": open_modbus,
     "modbus+tls": open_modbus,
+    "modbus+server": open_modbus_server,
     "mqtt": open_mqtt,
     "mqtts": open_mqtt,
     "nats": open_nats,

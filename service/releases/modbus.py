@@ -48,7 +48,8 @@ WORDS: Final[Mapping[str, int]] = {
     "Acknowledge": 1,
 }
 """How many registers each field takes, in the order in which they lie one after the other where no map says otherwise."""
-_HIGHEST = 0xFFFF
+HIGHEST = 0xFFFF
+"""That a register holds, and the last address."""
 
 
 class ModbusOptions(FloorOptions):
@@ -56,7 +57,7 @@ class ModbusOptions(FloorOptions):
     ca_file: of a private authority. certificate_file, key_file: who this client is."""
 
     unit: Annotated[int, Field(ge=0, le=247)] = 1
-    base: Annotated[int, Field(ge=0, le=_HIGHEST - 8)] = 0
+    base: Annotated[int, Field(ge=0, le=HIGHEST - 8)] = 0
     map_file: AbsolutePath | None = None
     ca_file: AbsolutePath | None = None
     certificate_file: AbsolutePath | None = None
@@ -101,8 +102,8 @@ def _places(url: SplitResult, options: ModbusOptions) -> dict[str, _Place]:
 
 def _place(field: str, text: str, where: str) -> _Place:
     match = re.fullmatch(r"(holding|coil) (\d{1,5})", text)
-    address = int(match[2]) if match else _HIGHEST + 1
-    if match is None or address + WORDS[field] - 1 > _HIGHEST:
+    address = int(match[2]) if match else HIGHEST + 1
+    if match is None or address + WORDS[field] - 1 > HIGHEST:
         raise InvalidInput(
             f"{where}: {field}: expected `holding N` or `coil N`, N from 0 to 65535, found {text[:40]!r}"
         )
@@ -139,14 +140,14 @@ class _Plc:
         await self._write(
             {
                 "ResultEvaluationCode": int(told.say),
-                "Missed": min(told.missed, _HIGHEST),
+                "Missed": min(told.missed, HIGHEST),
                 "MissedTotal": told.missed_ever,
                 "Parts": told.number,
             }
         )
         await self._write({"Sequence": told.number})
         if "Acknowledge" in self._places:
-            while await self._read("Acknowledge") != told.number & _HIGHEST:
+            while await self._read("Acknowledge") != told.number & HIGHEST:
                 await asyncio.sleep(LOOK_AGAIN)
 
     async def beat(self, count: int) -> None:
@@ -183,12 +184,15 @@ class _Plc:
                 answer = await client.write_coil(place.address, bool(value & 1), device_id=self._unit)
                 _good(answer, f"{field} at coil {place.address}")
                 continue
-            for number in range(WORDS[field]):  # the high word first
-                shift = 16 * (WORDS[field] - 1 - number)
-                words[place.address + number] = (value >> shift) & _HIGHEST
+            words |= enumerate(words_of(field, value), place.address)
         for address, block in _blocks(words):
             answer = await client.write_registers(address, block, device_id=self._unit)
             _good(answer, f"holding register {address}, {len(block)} of them")
+
+
+def words_of(field: str, value: int) -> Sequence[int]:
+    """The value as the field's registers hold it, 16 bits each, the high word first; a number that is too large starts from 0 again."""
+    return [value >> 16 * (WORDS[field] - 1 - number) & HIGHEST for number in range(WORDS[field])]
 
 
 def _blocks(words: Mapping[int, int]) -> list[tuple[int, Sequence[int]]]:
