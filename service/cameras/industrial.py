@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from queue import Empty, Full, Queue
+from queue import Empty
 from threading import Event, Thread
 from time import monotonic
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from service.cameras.blocks import BlockCounter, CameraClock
 from service.cameras.features import CameraOptions, FeatureRefused, Wanted, read_options
 from service.cameras.ids import valid_part_id
+from service.cameras.inbox import Inbox
 from service.cameras.live import BACK_OFF
 from service.cameras.options import unusable
 from service.cameras.pixels import UnreadablePixels, to_bgr
@@ -156,7 +157,7 @@ class Industrial:
         return f"{self.name}-{int(captured_at * 1000)}-{number}-{uuid4().hex[:8]}"
 
     def frames(self, stopping: Event) -> Iterator[Frame]:
-        inbox: Queue[tuple[float, int, Shot]] = Queue(maxsize=AHEAD)
+        inbox: Inbox[tuple[float, int, Shot]] = Inbox(AHEAD, self.name, self._meter)
         reader = Thread(target=self._read, args=(inbox, stopping), name=f"read-{self.name}", daemon=True)
         reader.start()
         while not stopping.is_set():
@@ -188,7 +189,7 @@ class Industrial:
             self._said = why
             log.warning("camera gives no picture", camera=self.name, url=self._shown, why=why)
 
-    def _read(self, inbox: Queue[tuple[float, int, Shot]], stopping: Event) -> None:
+    def _read(self, inbox: Inbox[tuple[float, int, Shot]], stopping: Event) -> None:
         """Connects, reads until the camera is gone, waits, again. The wait is short again after a connection."""
         failures = 0
         while not stopping.is_set():
@@ -209,7 +210,7 @@ class Industrial:
                     session.close()
             stopping.wait(BACK_OFF[min(failures, len(BACK_OFF)) - 1])
 
-    def _read_from(self, session: Session, inbox: Queue[tuple[float, int, Shot]], stopping: Event) -> None:
+    def _read_from(self, session: Session, inbox: Inbox[tuple[float, int, Shot]], stopping: Event) -> None:
         """Raises Gone when the camera no longer answers, or does not send although nothing has to start its pictures."""
         stale = self._options.stale or (STALE if session.free_running else float("inf"))
         camera_clock, counted = CameraClock(), dict(session.lost())
@@ -226,7 +227,7 @@ class Industrial:
                 number = self._blocks.number(shot.block)
                 at = arrived if shot.device is None else camera_clock.at(shot.device, arrived)
                 if shot.complete:
-                    self._newest(inbox, (at, number, shot))
+                    inbox.put((at, number, shot))
                 else:
                     self._meter.dropped(self.name, "incomplete")
             if now - came > stale:
@@ -240,20 +241,6 @@ class Industrial:
             for _ in range(total - counted.get(reason, 0)):
                 self._meter.dropped(self.name, reason)
             counted[reason] = total
-
-    def _newest(self, inbox: Queue[tuple[float, int, Shot]], shot: tuple[float, int, Shot]) -> None:
-        """Puts it in, in place of the oldest where nobody took that in time."""
-        while True:
-            try:
-                inbox.put_nowait(shot)
-            except Full:
-                try:
-                    inbox.get_nowait()
-                except Empty:
-                    continue
-                self._meter.dropped(self.name, "overtaken")
-            else:
-                return
 
     def released(self, frame: Frame, verdict: Verdict) -> None:
         """Nothing to answer."""

@@ -8,7 +8,7 @@ picture, or none, for so long is a camera that is down: one that hangs looks liv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from queue import Empty, Full, Queue
+from queue import Empty
 from threading import Event, Thread
 from time import monotonic
 from urllib.parse import SplitResult
@@ -20,6 +20,7 @@ import structlog
 from pydantic import Field
 
 from service.cameras.ids import valid_part_id
+from service.cameras.inbox import Inbox
 from service.cameras.options import Options, Seconds, parsed, unusable
 from service.errors import BadImage
 from service.ports import Clock, Meter
@@ -73,7 +74,7 @@ class LiveVideo:
         return f"{self.name}-{int(captured_at * 1000)}-{uuid4().hex[:12]}"
 
     def frames(self, stopping: Event) -> Iterator[Frame]:
-        inbox: Queue[tuple[float, Image]] = Queue(maxsize=1)
+        inbox: Inbox[tuple[float, Image]] = Inbox(1, self.name, self._meter)
         reader = Thread(target=self._read, args=(inbox, stopping), name=f"read-{self.name}", daemon=True)
         reader.start()
         last: Image | None = None
@@ -101,7 +102,7 @@ class LiveVideo:
             log.info("camera up" if up else "camera down", camera=self.name, url=self._shown)
             self._meter.camera_up(self.name, up)
 
-    def _read(self, inbox: Queue[tuple[float, Image]], stopping: Event) -> None:
+    def _read(self, inbox: Inbox[tuple[float, Image]], stopping: Event) -> None:
         """Connects, reads until the source fails, waits, again. The wait is short again after a picture."""
         failures = 0
         while not stopping.is_set():
@@ -121,7 +122,7 @@ class LiveVideo:
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
         return cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, limits)
 
-    def _read_from(self, capture: cv2.VideoCapture, inbox: Queue[tuple[float, Image]], stopping: Event) -> int:
+    def _read_from(self, capture: cv2.VideoCapture, inbox: Inbox[tuple[float, Image]], stopping: Event) -> int:
         """Returns how many pictures came before the source failed."""
         pictures, due = 0, 0.0
         while not stopping.is_set() and capture.grab():
@@ -134,22 +135,8 @@ class LiveVideo:
                 self._meter.dropped(self.name, "broken")
                 continue
             pictures += 1
-            self._newest(inbox, (captured_at, np.asarray(image, dtype=np.uint8)))
+            inbox.put((captured_at, np.asarray(image, dtype=np.uint8)))
         return pictures
-
-    def _newest(self, inbox: Queue[tuple[float, Image]], picture: tuple[float, Image]) -> None:
-        """Puts the picture in, in place of one that nobody took in time."""
-        while True:
-            try:
-                inbox.put_nowait(picture)
-            except Full:
-                try:
-                    inbox.get_nowait()
-                except Empty:
-                    continue
-                self._meter.dropped(self.name, "overtaken")
-            else:
-                return
 
     def released(self, frame: Frame, verdict: Verdict) -> None:
         """Nothing to answer."""
