@@ -213,8 +213,8 @@ class Plant:
         """No more parts; waits until each one that was fed has been taken and labelled; then all processes end as they should."""
         self._feeding.set()
         self._threads[0].join()
-        until(self._taken, f"every part taken; {self._end_of_log()}", PATIENCE)
-        until(lambda: not self._to_label(), "every label acknowledged", PATIENCE)
+        self._worked_off(self._left, "parts")
+        self._worked_off(lambda: len(self._to_label()), "labels")
         self._labelling.set()
         self._threads[1].join()
 
@@ -225,8 +225,18 @@ class Plant:
         codes = {name: process.wait(60) for name, process in self._running.items()}
         assert codes == dict.fromkeys(codes, 0), f"{codes}: {self._end_of_log()}"
 
-    def _taken(self) -> bool:
-        return not any(self._inbox.glob("*.png"))
+    def _left(self) -> int:
+        """Parts that nobody has taken yet."""
+        return len([*self._inbox.glob("*.png")])
+
+    def _worked_off(self, left: Callable[[], int], what: str) -> None:
+        """Waits until none is left, however many they are; a plant that makes no headway fails."""
+        fewest, since = left(), time.monotonic()
+        while (now := left()) > 0:
+            if now < fewest:
+                fewest, since = now, time.monotonic()
+            assert time.monotonic() - since < PATIENCE, f"{now} {what} left for {PATIENCE:g} s; {self._end_of_log()}"
+            time.sleep(0.1)
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`redrabbit …` with the settings of the first worker."""
@@ -316,7 +326,7 @@ class Shared(Plant):
     def _does(self, name: str) -> Callable[[], int]:
         return (lambda: len([*self._done.iterdir()])) if name == "camera" else super()._does(name)
 
-    def _taken(self) -> bool:
+    def _left(self) -> int:
         from service.jetstream import consumer
 
-        return super()._taken() and self.nats.unacknowledged("parts", consumer("a", "left")) == 0
+        return super()._left() + self.nats.unacknowledged("parts", consumer("a", "left"))
