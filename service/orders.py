@@ -251,7 +251,9 @@ def standing(orders: Iterable[RecordedOrder]) -> list[RecordedOrder]:
 def shadow_order(orders: Sequence[RecordedOrder]) -> RecordedOrder | None:
     """The order by which a shadow judges beside, if one does."""
     over = (Taken.TAKEN, Taken.ENDED)
-    last = next((one for one in reversed(orders) if one.order.role is not Role.ACTIVE and one.outcome in over), None)
+    last = next(
+        (one for one in reversed(orders) if one.order.role in (Role.SHADOW, Role.NONE) and one.outcome in over), None
+    )
     return last if last and (last.order.role, last.outcome) == (Role.SHADOW, Taken.TAKEN) else None
 
 

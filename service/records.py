@@ -217,11 +217,13 @@ class ModelInForce:
 
 
 class Role(StrEnum):
-    """What a model order asks of a model: to judge, to judge beside without a say; NONE ends the shadow."""
+    """What a model order asks of a model: to judge, to judge beside without a say; NONE ends the shadow. RECIPE: the whole line shall
+    change over, to the recipe of that name; such orders are the line's own, those for models are its recipes'."""
 
     ACTIVE = "active"
     SHADOW = "shadow"
     NONE = "none"
+    RECIPE = "recipe"
 
 
 class Taken(StrEnum):

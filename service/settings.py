@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from service.errors import InvalidInput
 from service.thresholds import Seconds
@@ -45,6 +45,7 @@ def address(value: object) -> str:
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 Address = Annotated[str, BeforeValidator(address)]
 Name = Annotated[str, Field(pattern=_NAME)]
+RecipeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,30}$")]
 
 
 class _Section(BaseModel):
@@ -85,8 +86,19 @@ class Metrics(_Section):
     camera: Address = "127.0.0.1:9110"
 
 
+class Recipe(_Section):
+    """What is another for one product; what is left out is the line's own. number: by which the line's controls ask for it. cameras: URLs in
+    place of the line's, by name."""
+
+    product: str = ""
+    number: Annotated[int, Field(ge=1, le=65535)] | None = None
+    model: Path | None = None
+    cameras: Mapping[Name, str] = {}
+
+
 class Settings(_Section):
-    """One line on one machine. Several lines share a ledger by naming the same one."""
+    """One line on one machine. Several lines share a ledger by naming the same one. recipe: the one to begin with, before anybody has ordered
+    another; each is a line of its own in the ledger, LINE:RECIPE, so that all that is known of a line is known of it."""
 
     line: Name
     model: Path
@@ -104,6 +116,46 @@ class Settings(_Section):
     releases: tuple[str, ...] = ()
     station: Station = Station()
     metrics: Metrics = Metrics()
+    recipes: Mapping[RecipeName, Recipe] = {}
+    recipe: str = ""
+
+    @model_validator(mode="after")
+    def _recipes_fit(self) -> Settings:
+        if not self.recipes:
+            if self.recipe:
+                raise ValueError(f"recipe: {self.recipe}: expected recipes, one of that name among them")
+            return self
+        there = ", ".join(self.recipes)
+        if self.recipe not in self.recipes:
+            raise ValueError(f"recipe: expected the one to begin with, of {there}; found {self.recipe or 'none'}")
+        numbers = [one.number for one in self.recipes.values() if one.number is not None]
+        if len(numbers) > len({*numbers}):
+            raise ValueError("recipes: two have the same number; expected each once")
+        for name, one in self.recipes.items():
+            if strange := [*one.cameras.keys() - self.cameras.keys()]:
+                raise ValueError(
+                    f"recipes: {name}: cameras: no camera {strange[0]}; expected one of {', '.join(self.cameras)}"
+                )
+            for url in (*self.cameras.values(), *one.cameras.values()):
+                if url.partition(":")[0] in ("nats", "tls"):
+                    raise ValueError("recipes: frames over NATS carry no recipe; expected cameras of this machine")
+            if not re.match(_NAME, f"{self.line}:{name}"):
+                raise ValueError(
+                    f"recipes: {self.line}:{name} is too long for a line's name; expected at most 63 letters"
+                )
+        return self
+
+    def under(self, recipe: str) -> Settings:
+        """The line as it is under this recipe, as a line of its own without any."""
+        one = self.recipes[recipe]
+        update = {
+            "line": f"{self.line}:{recipe}",
+            "model": one.model or self.model,
+            "cameras": {**self.cameras, **one.cameras},
+            "recipes": {},
+            "recipe": "",
+        }
+        return self.model_copy(update=update)
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -138,6 +190,10 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     }
     files = {key: folder / file for key in ("tls_certificate", "tls_key") if (file := getattr(settings.station, key))}
     update["station"] = settings.station.model_copy(update=files)
+    update["recipes"] = {
+        name: one.model_copy(update={"model": one.model and folder / one.model})
+        for name, one in settings.recipes.items()
+    }
     ledger = settings.ledger
     if ledger.startswith("sqlite:///") and not ledger.startswith("sqlite:////"):
         ledger = f"sqlite:///{quote(str(folder / ledger.removeprefix('sqlite:///')))}"

@@ -246,7 +246,8 @@ class Thresholds:
     lines: Mapping[str, LineThresholds]
 
     def line(self, name: str) -> LineThresholds:
-        return self.lines.get(name, self.defaults)
+        """Of LINE:RECIPE the line's own, where the recipe has none."""
+        return self.lines.get(name) or self.lines.get(name.partition(":")[0], self.defaults)
 
 
 class _File(_Section):

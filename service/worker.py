@@ -86,6 +86,7 @@ class Worker:
         self._line = line
         self._identity = identity
         self._stopping = Event()
+        self._left = False
         self._failure: BaseException | None = None
         self._frames: Queue[_Seen | None] = Queue(maxsize=line.batch_size * BATCHES_AHEAD)
         self._decoding: Queue[Fitting | None] = Queue(maxsize=BATCHES_AHEAD)
@@ -100,6 +101,11 @@ class Worker:
     def stop(self) -> None:
         """Takes no more frames; what has been taken is still judged, recorded and released."""
         self._stopping.set()
+
+    def leave(self) -> None:
+        """Stops because the line goes on under another recipe: nobody is to miss this worker."""
+        self._left = True
+        self.stop()
 
     def behind(self) -> float:
         """For how many seconds the slowest stage that runs has not come round; infinity where none runs, or one has not begun."""
@@ -137,7 +143,7 @@ class Worker:
             release.close()
         if self._failure is not None:
             raise self._failure
-        self._beat(started, stopped=not self._stopping.is_set())
+        self._beat(started, stopped=self._left or not self._stopping.is_set())
 
     def _thread(self, name: str, stage: Callable[..., None], *arguments: object) -> Thread:
         def guarded() -> None:

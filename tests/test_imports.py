@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspection": {*STATISTICS, "ports"},
     "judges": {*STATISTICS, "ports", "inspection", "images"},
     "orders": {*STATISTICS, "ports", "thresholds", "inspection", "judges"},
+    "recipes": {*PORTS, "orders"},
     "sight": {*BASE, "ports"},
     "worker": {*STATISTICS, "ports", "thresholds", "drawing", "inspection", "judges", "images", "sight"},
     "supervisor": set(),

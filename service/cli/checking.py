@@ -24,6 +24,14 @@ FASTEST = 10.0
 
 def checked(settings: Settings) -> Iterator[str]:
     """One line for each thing that is in order; raises InvalidInput at the first that is not. Starts and writes nothing."""
+    for recipe in settings.recipes:
+        yield f"recipe      {recipe}, of line {settings.line}"
+        yield from _checked(settings.under(recipe))
+    if not settings.recipes:
+        yield from _checked(settings)
+
+
+def _checked(settings: Settings) -> Iterator[str]:
     from prometheus_client import CollectorRegistry
 
     from exporters.worker import WorkerMeter

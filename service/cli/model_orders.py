@@ -56,7 +56,7 @@ def activate(
     """Have another model judge the line. Status 0: taken; 2: refused, the old one judges on; 3: nobody answered."""
     settings = building.settings(config)
     name, digest = _kept(settings, model)
-    _order(settings, ModelOrder(settings.line, Role.ACTIVE, digest, name, by, note), wait)
+    place(settings, ModelOrder(settings.line, Role.ACTIVE, digest, name, by, note), wait)
 
 
 @commands.command("shadow")
@@ -73,7 +73,7 @@ def shadow(
         raise InvalidInput("models shadow: expected either MODEL.onnx or --none")
     settings = building.settings(config)
     role, name, digest = (Role.NONE, "", "") if model is None else (Role.SHADOW, *_kept(settings, model))
-    _order(settings, ModelOrder(settings.line, role, digest, name, by, note), wait)
+    place(settings, ModelOrder(settings.line, role, digest, name, by, note), wait)
 
 
 @commands.command("rollback")
@@ -82,27 +82,27 @@ def rollback(by: By, note: Note = "", wait: Wait = 30.0, config: Config = DEFAUL
     from service.model.shelf import Shelf
 
     settings = building.settings(config)
-    with _ledger(settings, read_only=True) as ledger:
+    with opened(settings, read_only=True) as ledger:
         judged = [model for model in ledger.model_history(settings.line) if model.role == Role.ACTIVE]
     way = ways_back(model.digest for model in judged)
     if len(way) < 2:
         raise InvalidInput(f"models rollback: line {settings.line} has had no model before the one that judges now")
     Shelf(settings.models).file(way[1])
     name = next(model.name for model in judged if model.digest == way[1])
-    _order(settings, ModelOrder(settings.line, Role.ACTIVE, way[1], name, by, note or "roll back"), wait)
+    place(settings, ModelOrder(settings.line, Role.ACTIVE, way[1], name, by, note or "roll back"), wait)
 
 
 @commands.command("list")
 def list_models(config: Config = DEFAULT) -> None:
     """Which models are in force, and every order: when, by whom, what became of it."""
     settings = building.settings(config)
-    with _ledger(settings, read_only=True) as ledger:
+    with opened(settings, read_only=True) as ledger:
         models = [model for model in ledger.line_state()[0] if model.line == settings.line]
         orders = ledger.model_orders(settings.line)
     for one in models:
         typer.echo(f"{one.role:8} {one.name:24} {one.digest[:12]} since {utc(one.since)} on {one.provider}")
     for recorded in orders:
-        typer.echo(_sentence(recorded))
+        typer.echo(sentence(recorded))
 
 
 @commands.command("compare")
@@ -113,7 +113,7 @@ def compare(config: Config = DEFAULT) -> None:
     from service.thresholds import WatchedThresholds
 
     settings = building.settings(config)
-    with _ledger(settings, read_only=True) as ledger:
+    with opened(settings, read_only=True) as ledger:
         snapshot = Monitor(ledger, WatchedThresholds(settings.thresholds), time.time).snapshot()
         names = {model.digest: f"{model.name} {model.digest[:12]}" for model in ledger.model_history(settings.line)}
     line = snapshot.lines.get(settings.line)
@@ -143,9 +143,9 @@ def _share(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.4f}"
 
 
-def _sentence(recorded: RecordedOrder) -> str:
+def sentence(recorded: RecordedOrder) -> str:
     order = recorded.order
-    what = "end the shadow" if order.role is Role.NONE else f"{order.role} {order.name} {order.digest[:12]}"
+    what = "end the shadow" if order.role is Role.NONE else f"{order.role} {order.name} {order.digest[:12]}".rstrip()
     why = f": {recorded.why}" if recorded.why else ""
     note = f" ({order.note})" if order.note else ""
     unable = "".join(f"; {worker} cannot: {reason}" for worker, reason in recorded.unable.items())
@@ -172,28 +172,29 @@ def _kept(settings: Settings, file: Path) -> tuple[str, str]:
     return contract.name, Shelf(settings.models).keep(content)
 
 
-def _order(settings: Settings, order: ModelOrder, wait: float) -> None:
-    """Writes the order, then says what the worker made of it."""
+def place(settings: Settings, order: ModelOrder, wait: float) -> None:
+    """Writes the order, then says what the worker made of it. Ends with status 2 where it was refused, 3 where nobody answered."""
     until = time.monotonic() + wait
-    with _ledger(settings) as ledger:
+    with opened(settings) as ledger:
         recorded = ledger.order_model(order)
-        noted(ledger, "ordered a model", f"{order.line}, {order.role.value}, {order.name}, by {order.by}")
+        what = "a recipe" if order.role is Role.RECIPE else "a model"
+        noted(ledger, f"ordered {what}", f"{order.line}, {order.role.value}, {order.name}, by {order.by}")
         while recorded.open and time.monotonic() < until:
             time.sleep(ASK_EVERY)
             with suppress(LedgerUnavailable):  # the order stands, whatever can be read of it
                 recorded = next(one for one in ledger.model_orders(order.line) if one.sequence == recorded.sequence)
     if recorded.open:
         typer.echo(
-            f"{_sentence(recorded)}; nobody answered in {wait:g} s. Does the worker run? The order stands", err=True
+            f"{sentence(recorded)}; nobody answered in {wait:g} s. Does the worker run? The order stands", err=True
         )
         raise typer.Exit(NOBODY)
-    typer.echo(_sentence(recorded), err=recorded.outcome is not Taken.TAKEN)
+    typer.echo(sentence(recorded), err=recorded.outcome is not Taken.TAKEN)
     if recorded.outcome is not Taken.TAKEN:
         raise typer.Exit(2)
 
 
 @contextmanager
-def _ledger(settings: Settings, read_only: bool = False) -> Iterator[SqlLedger]:
+def opened(settings: Settings, read_only: bool = False) -> Iterator[SqlLedger]:
     from service.ledger.store import open_ledger
 
     with closing(open_ledger(settings.ledger, time.time, read_only=read_only)) as ledger:

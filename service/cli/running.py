@@ -42,18 +42,20 @@ def up(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
 
 def worker(config: Config = DEFAULT, allow_ungated: Ungated = False) -> None:
     """Inspect: camera to verdict. Ends when its cameras end or at SIGTERM, drained."""
-    from prometheus_client import CollectorRegistry
-
     from exporters.serving import serve_metrics
+    from service.cli import changeover
 
-    settings = building.settings(config, allow_ungated)
-    registry, pulse = CollectorRegistry(), building.pulse()
+    settings, pulse = building.settings(config, allow_ungated), building.pulse()
+    shown, running = changeover.Shown(), changeover.Running()
     with (
-        closing(serve_metrics(settings.metrics.worker, registry, pulse)),
-        building.worker(settings, registry, pulse.beat) as line_worker,
-        building.until_signalled(line_worker.stop, pulse.stopping),
+        closing(serve_metrics(settings.metrics.worker, shown, pulse)),
+        building.until_signalled(running.stop, pulse.stopping),
     ):
-        line_worker.run()
+        if settings.recipes:
+            changeover.run(settings, shown, running, pulse.beat)
+        else:
+            with building.worker(settings, shown.now, pulse.beat) as line_worker:
+                running.run(line_worker)
 
 
 def station(config: Config = DEFAULT) -> None:

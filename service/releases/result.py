@@ -70,7 +70,7 @@ def result(told: Told) -> dict[str, Value]:
         "ResultId": f"{verdict.line}/{told.number}/{verdict.part_id}",
         "PartId": verdict.part_id,
         "JobId": verdict.lot,
-        "InternalRecipeId": verdict.model,
+        "InternalRecipeId": verdict.line.partition(":")[2] or verdict.model,
         "CreationTime": datetime.fromtimestamp(verdict.captured_at, UTC),
         "IsPartial": False,
         "IsSimulated": False,
