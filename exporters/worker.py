@@ -9,6 +9,17 @@ from service.records import Look
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+def tell_recipe(registry: CollectorRegistry, line: str, recipe: str, product: str) -> None:
+    """Under which recipe the worker of this registry judges. line: without it."""
+    told = Gauge(
+        "redrabbit_recipe_info",
+        "The recipe under which the worker judges, and the product that it is for; always 1.",
+        ("line", "recipe", "product"),
+        registry=registry,
+    )
+    told.labels(line, recipe, product).set(1)
+
+
 class WorkerMeter:
     """One per worker process, which serves one line. Thread-safe."""
 

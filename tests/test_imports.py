@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gate": {*STATISTICS, "thresholds", "images", "faults", "model", "gate"},
     "ledger": {*PORTS, "urls", "ledger"},
     "releases": {*PORTS, "urls", "options", "yamltext", "jetstream", "releases"},
-    "station": {*MONITOR, "images", "station"},
+    "station": {*MONITOR, "images", "recipes", "station"},
     "backtest": {*MONITOR, "backtest"},
     "demo": {*MONITOR, "demo", "images", "faults", "inspection", "drawing"},
 }

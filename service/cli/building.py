@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from math import inf
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,6 +26,7 @@ from service.inspection import in_force
 from service.monitor import Monitor
 from service.ports import Camera, ImageStore, LedgerReader, Meter
 from service.pulse import Pulse
+from service.recipes import orders_of, standing
 from service.settings import Settings
 from service.thresholds import WatchedThresholds
 from service.worker import Line, Worker
@@ -46,6 +47,30 @@ def settings(path: Path, allow_ungated: bool = False) -> Settings:
     """line.yaml under the environment of this process, and under the flag --allow-ungated."""
     found = settings_file.load(path, os.environ)
     return found.model_copy(update={"allow_ungated": True}) if allow_ungated else found
+
+
+def line_settings(path: Path, recipe: str) -> Settings:
+    """Of a line as the ledger has it: with recipes that is LINE:RECIPE, of this one, "" for the one in force. Raises InvalidInput."""
+    found = settings(path)
+    if not found.recipes:
+        if recipe:
+            raise InvalidInput(f"--recipe {recipe}: {path} has no recipes")
+        return found
+    name = recipe or recipe_in_force(found)
+    if name not in found.recipes:
+        raise InvalidInput(f"--recipe {name}: expected one of {', '.join(found.recipes)}")
+    return found.under(name)
+
+
+def recipe_in_force(settings: Settings) -> str:
+    """The one that the line's workers have changed over to, or begin with. Raises InvalidInput where the ledger cannot be read."""
+    from service.ledger.sqlite import NotYet
+    from service.ledger.store import open_ledger
+
+    taken = None
+    with suppress(NotYet), closing(open_ledger(settings.ledger, time.time, read_only=True)) as ledger:
+        taken = standing(orders_of(settings.line, ledger), settings.recipes)
+    return taken.order.name if taken else settings.recipe
 
 
 def pulse() -> Pulse:
@@ -292,7 +317,7 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
     from service.ledger.groups import GroupCommit
     from service.ledger.store import open_ledger, open_owners
     from service.station.app import create_app
-    from service.station.deps import Deps
+    from service.station.deps import Deps, Recipes
     from service.station.samples import Studies
 
     thresholds = WatchedThresholds(settings.thresholds)
@@ -318,6 +343,14 @@ def station_app(settings: Settings) -> Iterator[FastAPI]:
                 clock=time.time,
                 meter=StationMetrics(registry),
                 samples=Studies(ledger, time.time),
+                recipes=Recipes(
+                    settings.line,
+                    {name: (one.number, one.product) for name, one in settings.recipes.items()},
+                    settings.recipe,
+                    ledger,
+                )
+                if settings.recipes
+                else None,
                 open_on_loopback=settings.station.open_on_loopback,
             )
         )

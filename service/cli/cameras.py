@@ -13,7 +13,7 @@ import typer
 
 from service.cli import building
 from service.cli.model_orders import By, utc
-from service.cli.running import DEFAULT, Config
+from service.cli.running import DEFAULT, Config, OfRecipe
 from service.errors import InvalidInput
 from service.records import CameraReference, ModelInForce, Role
 from service.settings import Settings
@@ -95,11 +95,11 @@ def _pictured(found: Found, folder: Path) -> str:
 
 
 @commands.command("list")
-def listed(config: Config = DEFAULT) -> None:
+def listed(recipe: OfRecipe = "", config: Config = DEFAULT) -> None:
     """Say of each camera how its pictures looked when the model in force took over."""
     from service.ledger.store import open_ledger
 
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     with closing(open_ledger(settings.ledger, time.time, read_only=True)) as ledger:
         model = _in_force(settings, ledger.line_state()[0])
         references = ledger.camera_references(settings.line, model)
@@ -109,12 +109,15 @@ def listed(config: Config = DEFAULT) -> None:
 
 @commands.command("retake")
 def retake(
-    camera: Annotated[str, typer.Argument(help="Its name in line.yaml.")], by: By, config: Config = DEFAULT
+    camera: Annotated[str, typer.Argument(help="Its name in line.yaml.")],
+    by: By,
+    recipe: OfRecipe = "",
+    config: Config = DEFAULT,
 ) -> None:
     """Take anew how a camera sees, from its next pictures on: after a lens was cleaned, say."""
     from service.ledger.store import open_ledger
 
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     if camera not in settings.cameras:
         raise InvalidInput(
             f"cameras: line {settings.line} has no camera {camera!r}; expected one of {', '.join(settings.cameras)}"

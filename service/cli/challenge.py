@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from service.cli import building
-from service.cli.running import DEFAULT, Config
+from service.cli.running import DEFAULT, Config, OfRecipe
 from service.errors import InvalidInput
 
 commands = typer.Typer(
@@ -31,11 +31,19 @@ def add(
     ] = None,
     after_change: Annotated[bool, typer.Option("--after-change", help="Due when model or thresholds change.")] = False,
     within: Annotated[str, typer.Option(help="Overdue so much later.")] = "15m",
+    recipe: OfRecipe = "",
     config: Config = DEFAULT,
 ) -> None:
     """Register a challenge part, or change when it is due."""
     _register(
-        config, name=name, expected=expect, every=every, shifts=shift or [], after_change=after_change, within=within
+        config,
+        recipe,
+        name=name,
+        expected=expect,
+        every=every,
+        shifts=shift or [],
+        after_change=after_change,
+        within=within,
     )
     typer.echo(f"{name}: expected {expect}; send it through as part {name} or {name}~anything, or report its part id")
 
@@ -44,23 +52,24 @@ def add(
 def report(
     part_id: Annotated[str, typer.Argument(help="The part that the line has recorded.")],
     name: Annotated[str, typer.Option("--as", help="The challenge part that it was.")],
+    recipe: OfRecipe = "",
     config: Config = DEFAULT,
 ) -> None:
     """Say that a recorded part was a challenge part. It leaves the production figures."""
     from service.ledger.store import open_ledger
 
-    with closing(open_ledger(building.settings(config).ledger, time.time)) as ledger:
+    with closing(open_ledger(building.line_settings(config, recipe).ledger, time.time)) as ledger:
         ledger.report_challenge(part_id, name, "command line")
     typer.echo(f"{part_id}: a pass of {name}")
 
 
 @commands.command("list")
-def list_parts(config: Config = DEFAULT) -> None:
+def list_parts(recipe: OfRecipe = "", config: Config = DEFAULT) -> None:
     """Which challenge parts there are, and which are overdue; how many were caught and missed."""
     from service.ledger.store import open_ledger
     from service.thresholds import WatchedThresholds
 
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     with closing(open_ledger(settings.ledger, time.time, read_only=True)) as ledger:
         watcher = building.monitor(ledger, WatchedThresholds(settings.thresholds))
         line = watcher.snapshot().lines.get(settings.line)
@@ -78,24 +87,26 @@ def list_parts(config: Config = DEFAULT) -> None:
 
 
 @commands.command("retire")
-def retire(name: Annotated[str, typer.Argument(help="Which one.")], config: Config = DEFAULT) -> None:
+def retire(
+    name: Annotated[str, typer.Argument(help="Which one.")], recipe: OfRecipe = "", config: Config = DEFAULT
+) -> None:
     """End a challenge part: it is never due again, and parts of its name are production."""
     from service.ledger.store import open_ledger
 
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     with closing(open_ledger(settings.ledger, time.time, read_only=True)) as ledger:
         found = [part for _, part in ledger.challenge_parts_after(0) if (part.line, part.name) == (settings.line, name)]
     if not found:
         raise InvalidInput(f"challenge part {name!r}: line {settings.line} has none of that name")
-    _register(config, name=name, expected=found[-1].expected, retired=True)
+    _register(config, recipe, name=name, expected=found[-1].expected, retired=True)
     typer.echo(f"{name}: retired")
 
 
-def _register(config: Config, **asked: object) -> None:
+def _register(config: Config, recipe: str, **asked: object) -> None:
     from service.ledger.store import open_ledger
     from service.station.challenge import Registration, challenge_part
 
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     with closing(open_ledger(settings.ledger, time.time)) as ledger:
         models, *_ = ledger.line_state()
         registration = Registration(line=settings.line, **asked)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from typing import TypeVar
 import structlog
 from prometheus_client import CollectorRegistry, Metric
 
+from exporters.worker import tell_recipe
 from service.cli import building, judging
 from service.errors import InvalidInput, LedgerUnavailable
 from service.orders import LOOK_EVERY, check_defects
@@ -89,7 +90,9 @@ def _judged(settings: Settings, change: Changeover, shown: Shown, running: Runni
     """Under the recipe that is due, or the present one, until it ends; whether another is to follow."""
     due = change.due
     shown.now = CollectorRegistry()
-    under = settings.under(due.order.name if due else change.recipe)
+    recipe = due.order.name if due else change.recipe
+    tell_recipe(shown.now, settings.line, recipe, settings.recipes[recipe].product)
+    under = settings.under(recipe)
     with building.worker(under, shown.now, alive) as worker:
         if due is not None and not _told(running, partial(change.settle, due)):
             return True

@@ -15,7 +15,7 @@ import typer
 
 from service.cli import building
 from service.cli.people import noted
-from service.cli.running import DEFAULT, Config
+from service.cli.running import DEFAULT, Config, OfRecipe
 from service.errors import InvalidInput, LedgerUnavailable
 from service.orders import ways_back
 from service.records import ALL, ModelOrder, RecordedOrder, Role, Taken
@@ -51,10 +51,11 @@ def activate(
     by: By,
     note: Note = "",
     wait: Wait = 30.0,
+    recipe: OfRecipe = "",
     config: Config = DEFAULT,
 ) -> None:
     """Have another model judge the line. Status 0: taken; 2: refused, the old one judges on; 3: nobody answered."""
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     name, digest = _kept(settings, model)
     place(settings, ModelOrder(settings.line, Role.ACTIVE, digest, name, by, note), wait)
 
@@ -66,22 +67,23 @@ def shadow(
     none: Annotated[bool, typer.Option("--none", help="End the shadow.")] = False,
     note: Note = "",
     wait: Wait = 30.0,
+    recipe: OfRecipe = "",
     config: Config = DEFAULT,
 ) -> None:
     """Have a model judge the same parts beside, without a say, or end that. Statuses as of `activate`."""
     if none is (model is not None):
         raise InvalidInput("models shadow: expected either MODEL.onnx or --none")
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     role, name, digest = (Role.NONE, "", "") if model is None else (Role.SHADOW, *_kept(settings, model))
     place(settings, ModelOrder(settings.line, role, digest, name, by, note), wait)
 
 
 @commands.command("rollback")
-def rollback(by: By, note: Note = "", wait: Wait = 30.0, config: Config = DEFAULT) -> None:
+def rollback(by: By, note: Note = "", wait: Wait = 30.0, recipe: OfRecipe = "", config: Config = DEFAULT) -> None:
     """Go back to the model that judged before the present one; again goes back further. Statuses as of `activate`."""
     from service.model.shelf import Shelf
 
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     with opened(settings, read_only=True) as ledger:
         judged = [model for model in ledger.model_history(settings.line) if model.role == Role.ACTIVE]
     way = ways_back(model.digest for model in judged)
@@ -93,9 +95,9 @@ def rollback(by: By, note: Note = "", wait: Wait = 30.0, config: Config = DEFAUL
 
 
 @commands.command("list")
-def list_models(config: Config = DEFAULT) -> None:
+def list_models(recipe: OfRecipe = "", config: Config = DEFAULT) -> None:
     """Which models are in force, and every order: when, by whom, what became of it."""
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     with opened(settings, read_only=True) as ledger:
         models = [model for model in ledger.line_state()[0] if model.line == settings.line]
         orders = ledger.model_orders(settings.line)
@@ -106,13 +108,13 @@ def list_models(config: Config = DEFAULT) -> None:
 
 
 @commands.command("compare")
-def compare(config: Config = DEFAULT) -> None:
+def compare(recipe: OfRecipe = "", config: Config = DEFAULT) -> None:
     """How shadows do against the active model on the parts that both judged, with a paired test."""
     from service.monitor import Monitor
     from service.quality.paired import in_words
     from service.thresholds import WatchedThresholds
 
-    settings = building.settings(config)
+    settings = building.line_settings(config, recipe)
     with opened(settings, read_only=True) as ledger:
         snapshot = Monitor(ledger, WatchedThresholds(settings.thresholds), time.time).snapshot()
         names = {model.digest: f"{model.name} {model.digest[:12]}" for model in ledger.model_history(settings.line)}

@@ -17,6 +17,9 @@ Config = Annotated[
     Path, typer.Option("--config", "-c", help="The line's settings, line.yaml.", envvar="REDRABBIT_CONFIG")
 ]
 DEFAULT = Path("line.yaml")
+OfRecipe = Annotated[
+    str, typer.Option("--recipe", help="Which, of a line with recipes.", show_default="the one in force")
+]
 Ungated = Annotated[
     bool, typer.Option("--allow-ungated", help="Run a model that has not passed the gate; a ticket says so.")
 ]

@@ -53,7 +53,8 @@ class Caller:
     lines: tuple[str, ...] = ()
 
     def may_see(self, line: str) -> bool:
-        return not self.lines or line in self.lines
+        """Of a line with recipes, all its recipes' lines: LINE:RECIPE."""
+        return not self.lines or line in self.lines or line.partition(":")[0] in self.lines
 
     @property
     def own_name_only(self) -> bool:

@@ -19,7 +19,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import LedgerUnavailable
 from service.records import Snapshot
-from service.station import access, api, challenge, oncall, pages, parts, review, runbook, sessions, studies, window
+from service.station import (
+    access,
+    api,
+    challenge,
+    oncall,
+    pages,
+    parts,
+    recipes,
+    review,
+    runbook,
+    sessions,
+    studies,
+    window,
+)
 from service.station.deps import Deps, Watcher
 from service.station.desk import Desk
 from service.station.queue import Queue
@@ -63,6 +76,7 @@ def create_app(deps: Deps, patience: float = PATIENCE) -> FastAPI:
     app.include_router(sessions.router)
     app.include_router(parts.router)
     app.include_router(window.router)
+    app.include_router(recipes.router)
     app.include_router(runbook.router)
     app.include_router(studies.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

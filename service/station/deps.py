@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from service.ports import (
     LabelLedger,
     LeaseLedger,
     LedgerReader,
+    ModelLedger,
     PeopleLedger,
     Place,
     StudyReader,
@@ -87,6 +88,16 @@ class NoSamples:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipes:
+    """Of the line of line.yaml. known: number and product by name. configured: the one that it begins with."""
+
+    line: str
+    known: Mapping[str, tuple[int | None, str]]
+    configured: str
+    ledger: ModelLedger
+
+
+@dataclass(frozen=True, slots=True)
 class Deps:
     """threshold: (line, defect, kinds of defect) -> recall page threshold of that row. heatmap: (encoded picture, digest of a model) -> PNG of where it looks, None where it cannot say. metrics: the text exposition.
 
@@ -106,4 +117,5 @@ class Deps:
     clock: Clock
     meter: StationMeter
     samples: Samples = field(default_factory=NoSamples)
+    recipes: Recipes | None = None
     open_on_loopback: bool = False

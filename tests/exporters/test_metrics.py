@@ -21,7 +21,7 @@ from exporters.publisher import PublisherMeter
 from exporters.scrape import Collectors
 from exporters.serving import serve_metrics, snapshot_metrics
 from exporters.station import StationMetrics
-from exporters.worker import WorkerMeter
+from exporters.worker import WorkerMeter, tell_recipe
 from service.errors import InvalidInput, LedgerUnavailable
 from service.records import Look, Snapshot
 from service.thresholds import WatchedThresholds
@@ -62,6 +62,7 @@ def _everything(watched: WatchedThresholds) -> str:
     meter.release_up("mqtt://broker/plant/cells", True)
     meter.released("mqtt://broker/plant/cells", 0.004)
     meter.failsafe("mqtt://broker/plant/cells", 2)
+    tell_recipe(worker, "cells", "red", "red cells")
     doors = StationMetrics(station)
     doors.rejected("a", "unknown_class")
     doors.request("/v1/labels", 200, 0.01)

@@ -41,6 +41,8 @@ LEAST = {
     "GET /v1/quality": "inspector",
     "GET /v1/pages": "inspector",
     "GET /v1/challenge": "inspector",
+    "GET /v1/recipes": "inspector",
+    "POST /v1/recipes": "engineer",
     "POST /v1/challenge": "inspector",
     "POST /v1/labels": "inspector",
     "GET /v1/parts/{part_id}/image": "inspector",
