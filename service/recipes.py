@@ -6,8 +6,9 @@ still judges; only then the line is drained, and goes on under the other between
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
 from threading import Event
 
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from service.errors import LedgerUnavailable
 from service.orders import DEAD_AFTER, LOOK_EVERY, TRIES
 from service.ports import Clock, ModelLedger
-from service.records import ModelAnswer, RecordedOrder, Role, Taken
+from service.records import ModelAnswer, ModelOrder, RecordedOrder, Role, Taken
 
 log = structlog.get_logger()
 
@@ -32,6 +33,29 @@ def standing(orders: Iterable[RecordedOrder], known: Collection[str]) -> Recorde
 
 
 @dataclass(slots=True)
+class Controls:
+    """The numbers by which the line's controls ask for recipes; fulfils releases.floor.RecipeControls. numbers: of each recipe that has one.
+    number: of the one in force."""
+
+    numbers: Mapping[int, str]
+    number: int = 0
+    asked: SimpleQueue[tuple[str, str]] = field(default_factory=SimpleQueue)
+    """(who asks, recipe), for the worker's next look."""
+    _stands: dict[str, int] = field(default_factory=dict)
+
+    def wanted(self, release: str, number: int) -> None:
+        """A number asks when it comes to stand there: what stood there at the start has been answered, or the line is as somebody else wants it."""
+        before = self._stands.get(release, number)
+        self._stands[release] = number
+        if number in (before, 0):
+            return
+        if number in self.numbers:
+            self.asked.put((release, self.numbers[number]))
+        else:
+            log.error("no recipe has this number", release=release, number=number)
+
+
+@dataclass(slots=True)
 class Changeover:
     """Of one worker of the line. recipe: under which it judges. fits: why the line cannot go on under another, as far as that shows before; ""
     where it can."""
@@ -43,6 +67,7 @@ class Changeover:
     recipe: str
     fits: Callable[[str], str]
     clock: Clock
+    controls: Controls = field(default_factory=lambda: Controls({}))
     due: RecordedOrder | None = None
     """By which the line is to change over, once it is drained."""
     _unable: set[int] = field(default_factory=set)
@@ -60,6 +85,7 @@ class Changeover:
 
     def look(self) -> None:
         """Answers what can be answered at once, oldest first; what asks for another recipe is due. Raises LedgerUnavailable."""
+        self._order_what_controls_ask()
         orders = orders_of(self.line, self.ledger)
         wanted = standing(orders, self.recipes)
         if wanted is not None and wanted.order.name != self.recipe and wanted.sequence not in self._unable:
@@ -78,6 +104,18 @@ class Changeover:
             else:
                 self.due = trying
                 return
+
+    def _order_what_controls_ask(self) -> None:
+        """Of several workers that are asked the same, one orders it."""
+        while not self.controls.asked.empty():
+            release, recipe = asked = self.controls.asked.get()
+            try:
+                waiting = {one.order.name for one in orders_of(self.line, self.ledger) if one.open}
+                if recipe not in (self.recipe, *waiting):
+                    self.ledger.order_model(ModelOrder(self.line, Role.RECIPE, "", recipe, release))
+            except LedgerUnavailable:
+                self.controls.asked.put(asked)
+                raise
 
     def _tried(self, recorded: RecordedOrder) -> RecordedOrder | None:
         """Says that it is tried from now on: it may take the worker down. None: it is not to be."""

@@ -10,7 +10,7 @@ import pytest
 
 from service.ledger.store import SqlLedger, open_ledger
 from service.orders import TRIES
-from service.recipes import Changeover, orders_of, standing
+from service.recipes import Changeover, Controls, orders_of, standing
 from service.records import Heartbeat, ModelOrder, RecordedOrder, Role, Taken
 
 LINE, RECIPES = "cells", ("blue", "red")
@@ -117,6 +117,21 @@ def test_another_that_refused_it_meanwhile_is_heard(ledger: SqlLedger, worker: W
     second.fail(second.due, "its camera")
     assert not first.settle(first.due)
     assert (first.recipe, newest(ledger).outcome) == ("blue", Taken.REFUSED)
+
+
+def test_a_number_asks_when_it_comes_to_stand_in_the_controls(ledger: SqlLedger, worker: Workers) -> None:
+    """What stood there at the start asks for nothing, nor does 0, a number of no recipe, or one that is in force; the same twice is one order."""
+    one = worker()
+    one.controls = Controls({1: "blue", 2: "red"})
+    for number in (2, 2, 0, 9, 1):
+        one.controls.wanted("modbus://plc", number)
+    one.look()
+    assert orders_of(LINE, ledger) == []
+    for number in (2, 0, 2):
+        one.controls.wanted("modbus://plc", number)
+    one.look()
+    assert [(each.order.name, each.order.by) for each in orders_of(LINE, ledger)] == [("red", "modbus://plc")]
+    assert one.due is not None
 
 
 def test_no_recipe_keeps_the_line_down(ledger: SqlLedger, worker: Workers) -> None:

@@ -26,7 +26,7 @@ from service.inspection import in_force
 from service.monitor import Monitor
 from service.ports import Camera, ImageStore, LedgerReader, Meter
 from service.pulse import Pulse
-from service.recipes import orders_of, standing
+from service.recipes import Controls, orders_of, standing
 from service.settings import Settings
 from service.thresholds import WatchedThresholds
 from service.worker import Line, Worker
@@ -161,8 +161,10 @@ def serve_until_signalled(address: str, registry: CollectorRegistry) -> None:
 
 
 @contextmanager
-def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], None]) -> Iterator[Worker]:
-    """A worker with everything it needs; its metrics go to the registry, its signs of life to `alive`."""
+def worker(
+    settings: Settings, registry: CollectorRegistry, alive: Callable[[], None], controls: Controls | None = None
+) -> Iterator[Worker]:
+    """A worker with everything it needs; its metrics go to the registry, its signs of life to `alive`. controls: of a line with recipes."""
     from exporters.worker import WorkerMeter
     from service.ledger.store import open_ledger
     from service.releases import open_release
@@ -179,7 +181,7 @@ def worker(settings: Settings, registry: CollectorRegistry, alive: Callable[[], 
         model = judges.active.info
         cameras = [opened.enter_context(closing(camera)) for camera in open_cameras(settings, meter, ledger.known)]
         begun: list[Worker] = []
-        around = Surroundings(meter, lambda: begun[0].behind() if begun else inf)
+        around = Surroundings(meter, lambda: begun[0].behind() if begun else inf, controls)
         releases = [opened.enter_context(closing(open_release(url, around))) for url in settings.releases]
         ledger.register(in_force(settings.line, model, time.time()))
         one = Worker(

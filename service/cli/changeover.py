@@ -18,7 +18,7 @@ from exporters.worker import tell_recipe
 from service.cli import building, judging
 from service.errors import InvalidInput, LedgerUnavailable
 from service.orders import LOOK_EVERY, check_defects
-from service.recipes import Changeover, orders_of, standing
+from service.recipes import Changeover, Controls, orders_of, standing
 from service.settings import Settings
 from service.thresholds import WatchedThresholds
 from service.worker import Worker
@@ -74,6 +74,7 @@ def run(settings: Settings, shown: Shown, running: Running, alive: Callable[[], 
             begun.order.name if begun else settings.recipe,
             lambda recipe: why_not(settings.under(recipe)),
             time.time,
+            Controls({one.number: name for name, one in settings.recipes.items() if one.number is not None}),
         )
         while True:
             due = change.due
@@ -93,7 +94,8 @@ def _judged(settings: Settings, change: Changeover, shown: Shown, running: Runni
     recipe = due.order.name if due else change.recipe
     tell_recipe(shown.now, settings.line, recipe, settings.recipes[recipe].product)
     under = settings.under(recipe)
-    with building.worker(under, shown.now, alive) as worker:
+    change.controls.number = settings.recipes[recipe].number or 0
+    with building.worker(under, shown.now, alive, change.controls) as worker:
         if due is not None and not _told(running, partial(change.settle, due)):
             return True
         with _following(change, worker.leave):

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import SplitResult
 
 import structlog
@@ -92,12 +92,35 @@ class Peer(Protocol):
         ...
 
 
+@runtime_checkable
+class AsksForRecipes(Protocol):
+    """A peer whose controls say which recipe the line shall have."""
+
+    async def recipe(self, in_force: int) -> int | None:
+        """Shows the number of the recipe in force. Returns the number that is asked for; None where that is nowhere to be read."""
+        ...
+
+
+class RecipeControls(Protocol):
+    """What the line makes of the numbers that its controls ask for. Never blocks."""
+
+    @property
+    def number(self) -> int:
+        """Of the recipe in force; 0 where it has none."""
+        ...
+
+    def wanted(self, release: str, number: int) -> None:
+        """This number stands in the controls now."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a release knows of the worker. behind: for how many seconds its loop has not come round."""
+    """What a release knows of the worker. behind: for how many seconds its loop has not come round. recipes: of a line that has some."""
 
     meter: ReleaseMeter
     behind: Callable[[], float]
+    recipes: RecipeControls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +282,10 @@ class FloorRelease:
             log.error("no heartbeat: the worker's loop is stuck", to=self._shown)
             await _within(self._options.deadline, self._peer.rest())
             self._resting = True
+        if (recipes := self._around.recipes) is not None and isinstance(self._peer, AsksForRecipes):
+            wanted = await _within(self._options.deadline, self._peer.recipe(recipes.number))
+            if wanted is not None:
+                recipes.wanted(self._shown, wanted)
 
     async def _tell(self, due: _Due) -> None:
         say = _OUTCOMES[due.verdict.outcome]

@@ -46,8 +46,12 @@ WORDS: Final[Mapping[str, int]] = {
     "MissedTotal": 1,
     "Parts": 2,
     "Acknowledge": 1,
+    "Recipe": 1,
+    "RecipeInForce": 1,
 }
 """How many registers each field takes, in the order in which they lie one after the other where no map says otherwise."""
+ONLY_MAPPED = ("Acknowledge", "Recipe", "RecipeInForce")
+"""A PLC that writes no acknowledgement would miss every verdict, so that these are there only where a map asks for them."""
 HIGHEST = 0xFFFF
 """That a register holds, and the last address."""
 
@@ -92,7 +96,7 @@ def _places(url: SplitResult, options: ModbusOptions) -> dict[str, _Place]:
     if options.map_file is None:
         found, address = {}, options.base
         for field, words in WORDS.items():
-            if field != "Acknowledge":  # a PLC that writes none would miss every verdict: only where a map asks for it
+            if field not in ONLY_MAPPED:
                 found[field] = _Place(False, address)
                 address += words
         return found
@@ -155,6 +159,10 @@ class _Plc:
 
     async def rest(self) -> None:
         await self._write({"Ready": 0})
+
+    async def recipe(self, in_force: int) -> int | None:
+        await self._write({"RecipeInForce": in_force})
+        return await self._read("Recipe") if "Recipe" in self._places else None
 
     async def close(self) -> None:
         if self._client is not None:

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult
 
 from service.options import parsed, unusable
 from service.releases.floor import FloorOptions, FloorRelease, Surroundings, checked_host, missing, name_of
-from service.releases.modbus import HIGHEST, LOOK_AGAIN, PLAIN, WORDS, words_of
+from service.releases.modbus import HIGHEST, LOOK_AGAIN, ONLY_MAPPED, PLAIN, WORDS, words_of
 from service.releases.result import Told
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def open_modbus_server(url: SplitResult, around: Surroundings | None) -> FloorRe
     return FloorRelease(name_of(url), _Masters(host, url.port or PLAIN, options.acknowledge), options, around)
 
 
+SIZE: Final = sum(words for field, words in WORDS.items() if field not in ONLY_MAPPED)
 FIRST: Final = {field: sum([*WORDS.values()][:at]) for at, field in enumerate(WORDS)}
-"""The first register of each field."""
+"""The first register of each field; Acknowledge is the one after the others."""
 
 
 class _Masters:
@@ -56,8 +57,8 @@ class _Masters:
         self._acknowledge = acknowledge
         self.late_is_broken = False
         self._server: ModbusTcpServer | None = None
-        self._registers = [0] * sum(WORDS.values())
-        self._size = len(self._registers) - (0 if acknowledge else WORDS["Acknowledge"])
+        self._size = SIZE + (WORDS["Acknowledge"] if acknowledge else 0)
+        self._registers = [0] * self._size
 
     async def open(self) -> int:
         from pymodbus.server import ModbusTcpServer

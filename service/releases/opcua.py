@@ -37,7 +37,7 @@ LOOK_AGAIN = 0.005
 PART_WITHIN = 0.5
 """Seconds for taking leave of a server that may be gone."""
 NEEDED: Final = ("Sequence", "ResultEvaluationCode")
-KNOWN: Final = (*FIELDS, "Heartbeat", "Ready", "Acknowledge")
+KNOWN: Final = (*FIELDS, "Heartbeat", "Ready", "Acknowledge", "Recipe", "RecipeInForce")
 
 
 class OpcuaOptions(FloorOptions):
@@ -150,6 +150,10 @@ class _Plc:
 
     async def rest(self) -> None:
         await self._write({"Ready": False})
+
+    async def recipe(self, in_force: int) -> int | None:
+        await self._write({"RecipeInForce": in_force})
+        return int(await self._nodes["Recipe"].read_value()) if "Recipe" in self._nodes else None
 
     async def close(self) -> None:
         if self._client is None:

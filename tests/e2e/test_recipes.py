@@ -18,6 +18,7 @@ import yaml
 from service.ledger.store import SqlLedger, open_ledger
 from tests.line import picture
 from tests.model.test_model import SAYS, _toy
+from tests.releases.plc import plc
 from tests.servers import free_port, until
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +158,30 @@ def test_a_recipe_that_cannot_be_used_leaves_the_line_as_it_is(
     plant.photograph(1)
     until(lambda: _lines(ledger) == ["cells:blue"] * 2, "another blue one")
     assert worker.poll() is None
+
+
+def test_the_plc_asks_for_a_recipe_and_sees_when_it_is_in_force(plant: Plant, ledger: SqlLedger) -> None:
+    """By a register; the order is recorded in the PLC's name, and verdicts go on to it from the other recipe."""
+    with plc() as controls:
+        (map_file := plant.folder / "plc.yaml").write_text(
+            "Sequence: holding 0\nResultEvaluationCode: holding 1\nRecipe: holding 30\nRecipeInForce: holding 31\n"
+        )
+        settings = yaml.safe_load(plant.config.read_text())
+        url = f"modbus://127.0.0.1:{controls.port}?map_file={map_file}&heartbeat=200ms&deadline=10s"
+        plant.config.write_text(yaml.safe_dump(settings | {"releases": [url]}, sort_keys=False))
+        worker = subprocess.Popen(plant.command("worker"), env=os.environ | {"NOTIFY_SOCKET": ""})
+        try:
+            until(lambda: controls.holding[31] == 1, "blue is in force")
+            controls.holding[30] = 2
+            until(lambda: controls.holding[31] == 2, "red is in force")
+            before = controls.holding[0]
+            plant.photograph(3)
+            until(lambda: _lines(ledger) == ["cells:red"] * 3 and controls.holding[0] == before + 3, "three red ones")
+        finally:
+            worker.kill()
+            worker.wait()
+    (order,) = ledger.model_orders("cells")
+    assert (order.order.name, order.order.by) == ("red", f"modbus://127.0.0.1:{controls.port}")
 
 
 def test_check_looks_at_every_recipe(plant: Plant) -> None:

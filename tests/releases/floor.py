@@ -36,18 +36,30 @@ class Counting:
         return sum(self.missed.values())
 
 
+class Recipes:
+    """Fulfils floor.RecipeControls: number is in force; asked: what stood in the controls, each once in a row."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.asked: list[int] = []
+
+    def wanted(self, release: str, number: int) -> None:
+        if [number] != self.asked[-1:]:
+            self.asked.append(number)
+
+
 class Running:
     """A release as a worker has it. behind: what the worker's loop is said to be."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, recipes: Recipes | None = None) -> None:
         self.meter = Counting()
         self.behind = 0.0
-        self.release: Release = open_release(url, Surroundings(self.meter, lambda: self.behind))
+        self.release: Release = open_release(url, Surroundings(self.meter, lambda: self.behind, recipes))
 
 
 @contextmanager
-def running(url: str) -> Iterator[Running]:
-    started = Running(url)
+def running(url: str, recipes: Recipes | None = None) -> Iterator[Running]:
+    started = Running(url, recipes)
     try:
         yield started
     finally:

@@ -29,6 +29,8 @@ TYPES: Mapping[str, tuple[Any, ua.VariantType]] = {
     "Heartbeat": (False, ua.VariantType.Boolean),
     "Ready": (False, ua.VariantType.Boolean),
     "Acknowledge": (0, ua.VariantType.UInt16),
+    "Recipe": (0, ua.VariantType.UInt16),
+    "RecipeInForce": (0, ua.VariantType.UInt16),
 }
 """The nodes of this PLC: what each holds at first, and its type."""
 

@@ -11,7 +11,7 @@ import pytest
 from service.errors import InvalidInput
 from service.records import Outcome
 from service.releases import open_release
-from tests.releases.floor import part, running
+from tests.releases.floor import Recipes, part, running
 from tests.releases.opcua import OpcuaPlc, keys, opcua_plc
 from tests.servers import until
 
@@ -63,6 +63,18 @@ def test_a_plc_that_was_gone_is_told_the_failsafe_then_goes_on(map_file: Path) -
 def _delivered(release: object, plc: OpcuaPlc) -> bool:
     release.release([part("after", Outcome.PASS)])  # type: ignore[attr-defined]
     return (plc.holds["ResultEvaluationCode"], plc.holds["Missed"]) == (PASS, 0)
+
+
+def test_the_plc_asks_for_a_recipe_and_is_shown_which_is_in_force(map_file: Path) -> None:
+    """With every heartbeat; verdicts go on."""
+    map_file.write_text(map_file.read_text() + "Recipe: ns=2;s=Recipe\nRecipeInForce: ns=2;s=RecipeInForce\n")
+    recipes = Recipes(3)
+    with opcua_plc(Recipe=7) as plc, running(url(plc, map_file), recipes) as floor:
+        until(lambda: plc.holds["RecipeInForce"] == 3 and recipes.asked == [7], "both are told")
+        recipes.number = 7
+        until(lambda: plc.holds["RecipeInForce"] == 7, "it is in force")
+        floor.release.release([part("a")])
+        until(lambda: floor.meter.sent == 1, "told")
 
 
 def test_where_the_plc_acknowledges_only_that_counts(map_file: Path) -> None:
