@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from exporters.families import add, counter, gauge, histograms
-from service.records import Snapshot
+from service.records import FailSafe, Snapshot
 
 
 def collect(snapshot: Snapshot) -> Iterator[Metric]:
@@ -33,6 +33,18 @@ def _parts(snapshot: Snapshot) -> Iterator[Metric]:
             pending.add_metric((name, source), count)
         add(oldest, (name,), line.oldest_pending_at)
     yield from (parts, last, closed, pending, oldest)
+    yield _absent(snapshot)
+
+
+def _absent(snapshot: Snapshot) -> Metric:
+    """Each outcome from the start: an alert on a rise must see the 0 before it."""
+    family = counter(
+        "parts_not_inspected_total", "Parts that nobody judged; outcome is what the line was told.", "outcome"
+    )
+    for name, line in snapshot.lines.items():
+        for outcome in FailSafe:
+            family.add_metric((name, outcome), line.not_inspected.get(outcome, 0))
+    return family
 
 
 def _labels(snapshot: Snapshot) -> Iterator[Metric]:

@@ -5,7 +5,7 @@ A part or a label costs the same however long the history is; a restart follows 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
@@ -20,6 +20,7 @@ from service.records import (
     Acknowledgement,
     Begins,
     ChallengeReport,
+    FailSafe,
     LineSnapshot,
     ModelInForce,
     Past,
@@ -53,7 +54,11 @@ class Monitor:
         """As if just started."""
         self._books: dict[str, LineBook] = {}
         self._budgets: dict[tuple[str, int], float] = {}
-        self._read = dict.fromkeys(("parts", "shadows", "labels", "challenges", "reports", "acknowledgements"), 0)
+        self._read = dict.fromkeys(
+            ("parts", "shadows", "labels", "challenges", "reports", "acknowledgements", "absent"), 0
+        )
+        self._absent: dict[str, Counter[FailSafe]] = {}
+        self._last_absent: dict[str, float] = {}
         self._begins = Begins()
         self._waiting: set[str] = set()
         self._told: deque[ChallengeReport | Acknowledgement] = deque()
@@ -73,9 +78,11 @@ class Monitor:
                 self._forget()
                 self._follow()
             lines: dict[str, LineSnapshot] = {}
-            for name in sorted({*self._books, *self._models}):
+            for name in sorted({*self._books, *self._models, *self._absent}):
                 lines[name] = replace(
                     self._book(name).snapshot(now),
+                    not_inspected=dict(self._absent.get(name, {})),
+                    last_not_inspected_at=self._last_absent.get(name),
                     models=tuple(model for model in models if model.line == name),
                     heartbeats=tuple(beat for beat in heartbeats if beat.line == name),
                 )
@@ -131,12 +138,21 @@ class Monitor:
             self._take_parts(rows)
             self._read["parts"] = rows[-1].sequence
         self._register_challenges()
+        self._take_absent()
         self._take_shadows()
         self._hear()
         while labels := self._ledger.labels_after(self._read["labels"], CHUNK):
             self._take_labels(labels)
             self._read["labels"] = labels[-1].sequence
         self._take_told(inf)
+
+    def _take_absent(self) -> None:
+        """They are counted, and enter no window."""
+        while rows := self._ledger.not_inspected_after(self._read["absent"], CHUNK):
+            for sequence, recorded_at, one in rows:
+                self._absent.setdefault(one.line, Counter())[one.outcome] += 1
+                self._last_absent[one.line] = recorded_at
+                self._read["absent"] = sequence
 
     def _take_shadows(self) -> None:
         """Up to the first whose part has come since the parts were read."""

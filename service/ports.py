@@ -28,6 +28,7 @@ from service.records import (
     ModelAnswer,
     ModelInForce,
     ModelOrder,
+    NotInspected,
     Outcome,
     Person,
     RecordedDeed,
@@ -113,6 +114,10 @@ class Release(Protocol):
     """Where verdicts go once their record is on disk."""
 
     def release(self, verdicts: Sequence[Verdict]) -> None: ...
+
+    def release_not_inspected(self, missing: Sequence[NotInspected]) -> None:
+        """Parts that nobody judged, with what is to become of them."""
+        ...
 
     def close(self) -> None: ...
 
@@ -220,6 +225,10 @@ class PartLedger(PolicyLedger, Protocol):
     def record(self, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
         """Durable when it returns, all or none. A part id that is already there is not recorded again: the verdict of
         record is returned in its place, so that what is released is always what is on disk. Same length and order."""
+        ...
+
+    def record_not_inspected(self, missing: Sequence[NotInspected]) -> Sequence[NotInspected]:
+        """As `record`. Those of record, in order; one whose part has a verdict is left out."""
         ...
 
     def register(self, model: ModelInForce) -> None:
@@ -441,6 +450,10 @@ class LedgerReader(Protocol):
     def challenge_reports_after(self, sequence: int) -> Sequence[tuple[int, ChallengeReport]]: ...
 
     def acknowledgements_after(self, sequence: int) -> Sequence[tuple[int, Acknowledgement]]: ...
+
+    def not_inspected_after(self, sequence: int, limit: int) -> Sequence[tuple[int, float, NotInspected]]:
+        """(sequence, recorded_at, record) of a larger sequence, ascending."""
+        ...
 
     def at_risk(self, line: str, ordinal: int, after: int, limit: int) -> Sequence[RecordedVerdict]:
         """Passed parts of the line from this ordinal on, challenge parts left out, oldest first, of a larger sequence than `after`."""

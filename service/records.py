@@ -36,6 +36,14 @@ class Source(StrEnum):
     CHALLENGE = "challenge"
 
 
+class FailSafe(StrEnum):
+    """What becomes of a part that has no verdict: it did not arrive in time, or nobody has judged the part."""
+
+    REJECT = "reject"
+    STOP = "stop"
+    PASS = "pass"
+
+
 SEPARATOR: Final = "~"
 """Between the name of a challenge part and what tells its passes apart."""
 
@@ -133,6 +141,28 @@ class Verdict:
     @property
     def flagged(self) -> bool:
         return self.outcome is Outcome.REJECT
+
+
+NO_PICTURE: Final = "no_picture"
+"""Why a part was not inspected whose trigger number was passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotInspected:
+    """The record of a part that nobody has judged. It is no part of any window.
+
+    trigger: running number of what should have made the camera take it, where that is known. captured_at: of its own picture; where
+    none came, of the picture that showed that it was missing. reason: NO_PICTURE, or why its picture could not be judged. outcome:
+    what the line was told to do with it.
+    """
+
+    part_id: str
+    line: str
+    camera: str
+    trigger: int | None
+    captured_at: float
+    reason: str
+    outcome: FailSafe
 
 
 @dataclass(frozen=True, slots=True)
@@ -660,7 +690,8 @@ class LineSnapshot:
     touches}. draw_check: probability of draw counts this far from their probabilities. expected: {defect: recall expected
     from the scores alone}. drift: population stability index of the scores. terms: the newest of them, the model in force last.
     comparisons: of every two models that judged the same parts, the newest pair last. due: when the next full bucket closes that
-    waits for labels, and for how many.
+    waits for labels, and for how many. not_inspected: parts that nobody judged, by what the line was told; the newest was recorded at
+    last_not_inspected_at.
     """
 
     line: str
@@ -692,6 +723,8 @@ class LineSnapshot:
     terms: tuple[Term, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     due: tuple[float, int] | None = None
+    not_inspected: Mapping[FailSafe, int] = field(default_factory=dict)
+    last_not_inspected_at: float | None = None
     models: tuple[ModelInForce, ...] = ()
     heartbeats: tuple[Heartbeat, ...] = ()
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from service.monitor import Monitor
 from service.ports import LedgerReader
-from service.records import LineSnapshot, RecordedLabel, RecordedShadow, RecordedVerdict
+from service.records import LineSnapshot, NotInspected, RecordedLabel, RecordedShadow, RecordedVerdict
 from service.thresholds import Thresholds
 
 STEPS = 8
@@ -46,6 +46,10 @@ class _Growing:
 
     def acknowledgements_after(self, sequence: int) -> Sequence[tuple[int, Any]]:
         return self._said(self._ledger.acknowledgements_after(sequence))
+
+    def not_inspected_after(self, sequence: int, limit: int) -> Sequence[tuple[int, float, NotInspected]]:
+        rows = self._ledger.not_inspected_after(sequence, limit)
+        return [*takewhile(lambda row: row[1] <= self.until, rows)]
 
     def _known(self, rows: Sequence[Any]) -> list[Any]:
         return [*takewhile(lambda row: row.recorded_at <= self.until, rows)]

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from service.errors import InvalidInput
+from service.records import FailSafe
 from service.thresholds import Seconds
 from service.yamltext import parse_mapping, parse_value, validated
 
@@ -78,6 +79,14 @@ class Station(_Section):
     tls_key: Path | None = None
 
 
+class Parts(_Section):
+    """Where it stands in line.yaml, a part that nobody judged is a record. wait: from the first sign that its picture is missing until it
+    counts as missing. missing: what becomes of it."""
+
+    wait: Annotated[Seconds, Field(gt=0.0, le=60.0)] = 0.5
+    missing: FailSafe = FailSafe.REJECT
+
+
 class Metrics(_Section):
     """Where each process serves its own /metrics; the station's stand on its own port."""
 
@@ -114,6 +123,7 @@ class Settings(_Section):
     publish: str = ""
     batch: Batch = Batch()
     releases: tuple[str, ...] = ()
+    parts: Parts | None = None
     station: Station = Station()
     metrics: Metrics = Metrics()
     recipes: Mapping[RecipeName, Recipe] = {}

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from queue import Empty, Full, Queue
-from threading import Event, Thread, current_thread
+from threading import Event, Lock, Thread, current_thread
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from service.errors import BadImage, LedgerUnavailable
 from service.images import decode, encode
 from service.inspection import Inspection
 from service.judges import Judges
+from service.parts.absent import AbsentParts, PartsRule
 from service.ports import Camera, CameraLedger, Clock, ImageStore, Meter, PartLedger, Release
 from service.records import Frame, Heartbeat, Outcome, Verdict
 from service.sight import Sight
@@ -66,6 +68,8 @@ class Line:
     batch_wait: float = 0.02
     decoders: int = 2
     beat_every: float = BEAT_EVERY
+    parts: PartsRule | None = None
+    """None: only what is judged is recorded."""
     alive: Callable[[], None] = lambda: None
     """Called once all is ready, then at every heartbeat by which all stages have come round."""
 
@@ -87,6 +91,7 @@ class Worker:
         self._identity = identity
         self._stopping = Event()
         self._left = False
+        self._judged_all = Event()
         self._failure: BaseException | None = None
         self._frames: Queue[_Seen | None] = Queue(maxsize=line.batch_size * BATCHES_AHEAD)
         self._decoding: Queue[Fitting | None] = Queue(maxsize=BATCHES_AHEAD)
@@ -94,6 +99,8 @@ class Worker:
         self._sights = {
             camera.name: Sight(line.name, camera.name, line.meter, time.monotonic) for camera in line.cameras
         }
+        self._absent = AbsentParts(line.name, self._sights, line.parts) if line.parts else None
+        self._releasing = Lock()
         self._came_round: set[str] = set()
         self._came_round_at: dict[str, float] = {}
         self._stages: list[Thread] = []
@@ -122,6 +129,7 @@ class Worker:
             self._thread("batch", self._batch, pool),
             self._thread("judge", self._judge),
             self._thread("record", self._record),
+            *([self._thread("absent", self._record_absent, self._absent)] if self._absent else []),
         ]
         self._beat(started, stopped=False)
         self._line.alive()  # ready: the model is warm, the cameras are open, the ledger has been written
@@ -132,6 +140,8 @@ class Worker:
             self._live(stages)
         self._put(self._frames, None)
         for thread in stages:
+            if thread.name == "absent":
+                self._judged_all.set()
             while thread.is_alive():
                 thread.join(self._line.beat_every)
                 self._beat(started, stopped=False)
@@ -184,6 +194,8 @@ class Worker:
             # It ends with counting triggers: hardly a scrape falls between them and the frames.
             self._sights[camera.name].arrived(frame)
             self._line.meter.camera_frame(camera.name, frame.captured_at)
+            if self._absent:
+                self._absent.arrived(frame)
             if not camera.live:
                 self._put(self._frames, seen)
                 continue
@@ -191,6 +203,8 @@ class Worker:
                 self._frames.put_nowait(seen)
             except Full:
                 self._line.meter.dropped(camera.name, "line_full")
+                if self._absent:
+                    self._absent.unjudged(frame, "line_full")
 
     def _batch(self, pool: ThreadPoolExecutor) -> None:
         """Forms batches by size or by deadline, whichever comes first, and has them decoded."""
@@ -250,6 +264,8 @@ class Worker:
         log.warning("no image", camera=seen.camera.name, part=seen.frame.part_id, why=str(fault))
         self._line.meter.dropped(seen.camera.name, fault.reason)
         seen.camera.refused(seen.frame, fault)
+        if self._absent:
+            self._absent.unjudged(seen.frame, fault.reason)
 
     def _together(self) -> Iterator[list[tuple[_Seen, Verdict]]]:
         """What has been judged while the last was recorded: one transaction, so that a slow ledger is asked less often."""
@@ -271,8 +287,9 @@ class Worker:
                 continue
             after = time.monotonic()
             self._line.meter.observe("record", (after - before) / len(batch), len(batch))
-            for release in self._line.releases:
-                release.release(recorded)
+            with self._releasing:
+                for release in self._line.releases:
+                    release.release(recorded)
             for (seen, _), verdict in zip(batch, recorded, strict=True):
                 seen.camera.released(seen.frame, verdict)
                 self._line.meter.observe("total", time.monotonic() - seen.arrived)
@@ -280,15 +297,37 @@ class Worker:
             self._line.judges.offer([seen.frame for seen, _ in batch])
 
     def _until_recorded(self, batch: list[tuple[_Seen, Verdict]]) -> Sequence[Verdict] | None:
-        """Tries until the ledger takes the batch; while stopping only so long. None: not recorded, so not released."""
+        return self._held(
+            lambda: self._line.ledger.record([self._with_image(seen.frame, verdict) for seen, verdict in batch]),
+            len(batch),
+        )
+
+    def _record_absent(self, absent: AbsentParts) -> None:
+        """What nobody judges is recorded before it is released too."""
+        last = False
+        while self._failure is None and not last:
+            self._comes_round()
+            last = self._judged_all.is_set()
+            if last:
+                absent.end()
+            missing = absent.take(0.0 if last else 0.2)
+            if missing and (
+                recorded := self._held(partial(self._line.ledger.record_not_inspected, missing), len(missing))
+            ):
+                log.warning("not inspected", line=self._line.name, parts=len(recorded), first=recorded[0].part_id)
+                with self._releasing:
+                    for release in self._line.releases:
+                        release.release_not_inspected(recorded)
+
+    def _held(self, record: Callable[[], Sequence[T]], parts: int) -> Sequence[T] | None:
+        """Tries until the ledger takes it; while stopping only so long. None: not recorded, so not released."""
         stopping_since: float | None = None
         while True:
             try:
-                with_images = [self._with_image(seen.frame, verdict) for seen, verdict in batch]
-                recorded = self._line.ledger.record(with_images)
+                recorded = record()
             except LedgerUnavailable as error:
                 self._line.meter.ledger_up(False)
-                log.error("held, not released: the ledger takes no record", parts=len(batch), why=str(error))
+                log.error("held, not released: the ledger takes no record", parts=parts, why=str(error))
                 if self._stopping.is_set():
                     stopping_since = stopping_since or time.monotonic()
                     if time.monotonic() - stopping_since > GIVE_UP_AFTER:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -33,12 +33,15 @@ def test_every_command_is_documented_and_the_other_way_round() -> None:
     assert documented == _commands(typer.main.get_command(app))
 
 
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
     found: set[str] = set()
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        nested = isinstance(inner, type) and issubclass(inner, BaseModel)
-        found |= _keys(inner, f"{prefix}{name}.") if nested else {f"{prefix}{name}"}  # type: ignore[arg-type]
+        inner = [one for one in (field.annotation, *get_args(field.annotation)) if _is_section(one)]
+        found |= _keys(inner[0], f"{prefix}{name}.") if inner else {f"{prefix}{name}"}
     return found
 
 

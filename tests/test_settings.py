@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import InvalidInput
-from service.settings import load
+from service.records import FailSafe
+from service.settings import Parts, load
 
 ROOT = Path(__file__).parents[1]
 LEAST = "line: a\nmodel: m.onnx\ncameras: {left: 'folder:///in'}\n"
@@ -53,6 +54,16 @@ def test_the_environment_overrides_single_keys(tmp_path: Path) -> None:
     assert settings.providers == ("CUDAExecutionProvider",)
 
 
+def test_a_section_that_stands_there_empty_has_its_defaults(tmp_path: Path) -> None:
+    """And without it there is none: a part that nobody judged is then no record."""
+    assert load(_write(tmp_path, LEAST), {}).parts is None
+    assert (
+        load(_write(tmp_path, f"{LEAST}parts: {{}}\n"), {}).parts
+        == Parts(missing=FailSafe.REJECT)
+        == Parts(wait="500ms")
+    )  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
@@ -63,6 +74,10 @@ def test_the_environment_overrides_single_keys(tmp_path: Path) -> None:
         ("batch: {size: 0}", ["batch.size", "0"]),
         ("batch: {wait: 20}", ["batch.wait", "unit"]),
         ("providers: []", ["providers"]),
+        ("parts: {wait: 500}", ["parts.wait", "unit"]),
+        ("parts: {wait: 2m}", ["parts.wait", "60"]),
+        ("parts: {missing: ignore}", ["parts.missing", "'reject', 'stop' or 'pass'"]),
+        ("parts: {views: [top]}", ["parts.views"]),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, extra: str, words: list[str]) -> None:

@@ -21,6 +21,7 @@ from exporters.dashboards.parts import (
     Variable,
     by_name,
     of,
+    rate,
 )
 from exporters.dashboards.state import MEANING, STATES, state
 
@@ -113,6 +114,21 @@ RECALL = (
 )
 
 
+MISSING = (
+    Panel(
+        Kind.SERIES,
+        "Parts that nobody judged",
+        "parts/s",
+        "By what the line was told. No picture came, or it could not be judged. Passed ones may be escapes, and no recall "
+        "knows of them. Counted where line.yaml has `parts`.",
+        "PartsNotInspected",
+        (Query(f"max by (outcome) ({rate('parts_not_inspected_total', *LINE)})", by_name("outcome")),),
+        width=24,
+        height=6,
+    ),
+)
+
+
 def _cell(labels: str, label: str, value: str, outcomes: str) -> str:
     return f'label_replace({labels}, "{label}", "{value}", "outcome", "{outcomes}")'
 
@@ -178,6 +194,7 @@ BOARD = Board(
         Row("Now", NOW),
         Row("Recall: are we letting bad parts through?", RECALL),
         Row("Precision: are we throwing good parts away?", PRECISION),
+        Row("Parts that nobody judged", MISSING),
         Row("Labels and audits", LABELS),
         Row("Challenge parts", CHALLENGE),
         Row("Hints", HINTS),

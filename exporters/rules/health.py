@@ -13,6 +13,19 @@ _COLLECTED = held('redrabbit_collector_success{collector!="snapshot"}')
 BATCH = 16
 """Frames that a worker fetches at once: fewer may wait at any moment while it keeps up."""
 
+
+def _not_inspected(severity: str, chosen: str, by: str, what: str, description: str) -> Alert:
+    return Alert(
+        "PartsNotInspected",
+        severity,
+        f"max by (line) (increase(redrabbit_parts_not_inspected_total{chosen}[1h])) > 0",
+        f"{{{{ $labels.line }}}}: parts {what}",
+        description,
+        by=by,
+        dashboard="line",
+    )
+
+
 HEALTH = (
     Alert(
         "WorkerDown",
@@ -39,6 +52,22 @@ HEALTH = (
         linger="1m",
         by="heartbeat",
         dashboard="machine",
+    ),
+    _not_inspected(
+        "page",
+        '{outcome="pass"}',
+        "passed",
+        "passed uninspected",
+        "Nobody has judged parts of line {{ $labels.line }}, and the line was told to let them pass: their defects are escapes. "
+        "Hold them; the station's Today lists them for engineers.",
+    ),
+    _not_inspected(
+        "ticket",
+        '{outcome!="pass"}',
+        "held",
+        "were not inspected",
+        "Nobody has judged parts of line {{ $labels.line }}: their pictures did not come, or were none. They were rejected, or the line "
+        "was told to stop.",
     ),
     Alert(
         "ModelUngated",

@@ -87,6 +87,10 @@ class Period:
     def acknowledgements_after(self, sequence: int) -> Sequence[tuple[int, Acknowledgement]]:
         return self._told(self._ledger.acknowledgements_after(sequence))
 
+    def not_inspected_after(self, sequence: int, limit: int) -> Sequence[Any]:
+        """None: nobody judged them, so no threshold says anything of them."""
+        return []
+
     def _told(self, rows: Iterable[tuple[int, Told]]) -> list[tuple[int, Told]]:
         return [(at, one) for at, one in rows if one.recorded_at <= self._until and one.line == self._line]
 

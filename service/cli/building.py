@@ -24,6 +24,7 @@ from service.drawing import DrawPolicies, Steward, audit_key
 from service.errors import InvalidInput, LedgerUnavailable
 from service.inspection import in_force
 from service.monitor import Monitor
+from service.parts.absent import PartsRule
 from service.ports import Camera, ImageStore, LedgerReader, Meter
 from service.pulse import Pulse
 from service.recipes import Controls, orders_of, standing
@@ -199,6 +200,7 @@ def worker(
                 batch_size=settings.batch.size,
                 batch_wait=settings.batch.wait,
                 alive=alive,
+                parts=PartsRule(settings.parts.wait, settings.parts.missing) if settings.parts else None,
             ),
             identity=identity,
         )

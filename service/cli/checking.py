@@ -14,7 +14,7 @@ from service.quality.evidence import bets, misses_to_page
 from service.quality.meter import limit_in_steps
 from service.quality.recall import estimate
 from service.records import ALL
-from service.settings import Settings
+from service.settings import Parts, Settings
 from service.thresholds import LineThresholds, WatchedThresholds
 from service.urls import redacted
 
@@ -56,6 +56,8 @@ def _checked(settings: Settings) -> Iterator[str]:
     for url in settings.releases:
         open_release(url).close()
         yield f"release     {redacted(urlsplit(url))}"
+    if settings.parts:
+        yield f"parts       {_parts(settings, settings.parts)}"
     if tls := tls_files(settings.station.tls_certificate, settings.station.tls_key):
         yield f"tls         {tls[0]}"
     if settings.images.store:
@@ -94,6 +96,17 @@ def answering(settings: Settings) -> Iterator[str]:
         store = open_store(settings.images.store)
         store.check()
         yield f"images      {store.shown}"
+
+
+def _parts(settings: Settings, rule: Parts) -> str:
+    """Which parts that nobody judges become a record."""
+    from service.jetstream import SCHEMES
+
+    said = (
+        f"not inspected {rule.wait:g} s after a gap in the trigger numbers: {rule.missing}, recorded before it is told"
+    )
+    blind = [name for name, url in settings.cameras.items() if urlsplit(url).scheme in SCHEMES]
+    return f"{said}; no trigger numbers from {', '.join(blind)}" if blind else said
 
 
 def _pages(rule: LineThresholds, defects: Sequence[str]) -> Iterator[str]:

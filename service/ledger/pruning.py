@@ -1,7 +1,8 @@
 """Old rows out of the ledger, so that the rest is still a chain, and every figure in force what it was.
 
 Each table loses its oldest rows up to a sequence, never one from the middle; where the rest begins stands in `anchors`. What says how the line
-came to be judged stays for good: models, draw policies, challenge parts, orders, camera references, people, deeds, studies.
+came to be judged stays for good: models, draw policies, challenge parts, orders, camera references, people, deeds, studies; and
+what was not inspected, so that its count never falls.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from service.records import Kind, Outcome, Role, Taken
+from service.records import FailSafe, Kind, Outcome, Role, Taken
 
 metadata = MetaData()
 
@@ -105,6 +105,22 @@ Index(
     parts.c.captured_at,
     sqlite_where=NOT_PASSED,
     postgresql_where=NOT_PASSED,
+)
+
+not_inspected = Table(
+    "not_inspected",
+    metadata,
+    _sequence(),
+    Column("recorded_at", Double, nullable=False),
+    Column("part_id", String, nullable=False, unique=True),
+    Column("line", String, nullable=False),
+    Column("camera", String, nullable=False),
+    Column("trigger", BigInteger),
+    Column("captured_at", Double, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("outcome", Word(FailSafe), nullable=False),
+    _row_hash(),
+    sqlite_autoincrement=True,
 )
 
 labels = Table(

@@ -11,6 +11,7 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from service.errors import InvalidInput, LedgerUnavailable
+from service.ledger.absent import Absent
 from service.ledger.cameras import Cameras
 from service.ledger.challenges import Challenges
 from service.ledger.labels import Labels, Tokens
@@ -35,7 +36,7 @@ LedgerUnavailable for what is not our bug."""
 
 
 class SqlLedger(
-    Parts, Labels, Tokens, People, Challenges, Orders, Cameras, Leases, Studies, Reading, Searching, Pruning
+    Parts, Absent, Labels, Tokens, People, Challenges, Orders, Cameras, Leases, Studies, Reading, Searching, Pruning
 ):
     """Fulfils ports.PartLedger, LabelLedger, PeopleLedger, ChallengeLedger, ModelLedger, CameraLedger, LeaseLedger, StudyLedger and LedgerReader. Any thread may call it; `close` when done."""
 

@@ -12,7 +12,6 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -25,7 +24,7 @@ from pydantic import Field
 from service.errors import InvalidInput
 from service.options import Options, Seconds, unusable
 from service.ports import ReleaseMeter
-from service.records import Outcome, Verdict
+from service.records import FailSafe, NotInspected, Verdict
 from service.releases.result import Say, Told
 from service.yamltext import parse_mapping
 
@@ -37,18 +36,6 @@ OPEN_WITHIN = 5.0
 
 T = TypeVar("T")
 Positive = Annotated[Seconds, Field(gt=0.0)]
-
-
-class FailSafe(StrEnum):
-    """What becomes of a part whose verdict did not arrive in time."""
-
-    REJECT = "reject"
-    STOP = "stop"
-    PASS = "pass"
-
-
-_SAYS = {FailSafe.REJECT: Say.REJECT, FailSafe.STOP: Say.STOP, FailSafe.PASS: Say.PASS}
-_OUTCOMES = {Outcome.PASS: Say.PASS, Outcome.REJECT: Say.REJECT, Outcome.AUDIT: Say.AUDIT}
 
 
 class FloorOptions(Options):
@@ -126,7 +113,7 @@ class Surroundings:
 @dataclass(frozen=True, slots=True)
 class _Due:
     number: int
-    verdict: Verdict
+    verdict: Verdict | NotInspected
     since: float
     until: float
 
@@ -169,6 +156,12 @@ class FloorRelease:
             self._thread.start()
 
     def release(self, verdicts: Sequence[Verdict]) -> None:
+        self._release(verdicts)
+
+    def release_not_inspected(self, missing: Sequence[NotInspected]) -> None:
+        self._release(missing)
+
+    def _release(self, verdicts: Sequence[Verdict | NotInspected]) -> None:
         now = monotonic()
         due = []
         for verdict in verdicts:
@@ -288,7 +281,7 @@ class FloorRelease:
                 recipes.wanted(self._shown, wanted)
 
     async def _tell(self, due: _Due) -> None:
-        say = _OUTCOMES[due.verdict.outcome]
+        say = Say[due.verdict.outcome.name]
         if say is Say.AUDIT and not self._options.divert_audits:
             say = Say.PASS
         try:
@@ -304,7 +297,7 @@ class FloorRelease:
     async def _tell_failsafe(self) -> None:
         assert self._last_missed is not None  # noqa: S101 - set with the first that is missed
         missed = self._missed
-        told = self._told(self._last_missed, _SAYS[self._options.failsafe], missed)
+        told = self._told(self._last_missed, Say[self._options.failsafe.name], missed)
         try:
             await _within(self._options.deadline, self._peer.tell(told))
         except TimeoutError as error:

@@ -13,8 +13,8 @@ from urllib.parse import SplitResult, unquote
 import structlog
 
 from service.errors import InvalidInput
-from service.records import Verdict
-from service.releases.message import message
+from service.records import NotInspected, Verdict
+from service.releases.message import message, message_of_missing
 
 log = structlog.get_logger()
 
@@ -40,13 +40,19 @@ class LogRelease:
         return nullcontext(self._output) if self._path is None else self._path.open("a", encoding="utf-8")
 
     def release(self, verdicts: Sequence[Verdict]) -> None:
-        text = "".join(json.dumps(message(verdict)) + "\n" for verdict in verdicts)
+        self._write([message(verdict) for verdict in verdicts])
+
+    def release_not_inspected(self, missing: Sequence[NotInspected]) -> None:
+        self._write([message_of_missing(one) for one in missing])
+
+    def _write(self, messages: Sequence[dict[str, object]]) -> None:
+        text = "".join(json.dumps(one) + "\n" for one in messages)
         try:
             with self._opened() as output:
                 output.write(text)
                 output.flush()
         except OSError as error:
-            self.lost += len(verdicts)
+            self.lost += len(messages)
             log.warning("verdicts not logged", lost=self.lost, why=error.strerror)
 
     def close(self) -> None:

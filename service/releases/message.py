@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from service.records import Verdict
+from service.records import NotInspected, Verdict
 
 
 def message(verdict: Verdict) -> dict[str, object]:
@@ -19,4 +19,17 @@ def message(verdict: Verdict) -> dict[str, object]:
         "scores": list(verdict.scores),
         "model": verdict.model,
         "lot": verdict.lot,
+    }
+
+
+def message_of_missing(missing: NotInspected) -> dict[str, object]:
+    """JSON-ready, told apart by `not_inspected`, which says why. verdict: reject, stop or pass."""
+    return {
+        "part_id": missing.part_id,
+        "line": missing.line,
+        "camera": missing.camera,
+        "captured_at": datetime.fromtimestamp(missing.captured_at, UTC).isoformat(),
+        "verdict": missing.outcome.value,
+        "not_inspected": missing.reason,
+        "trigger": missing.trigger,
     }

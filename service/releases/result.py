@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Final
 
-from service.records import Verdict
+from service.records import NotInspected, Verdict
 
 
 class Say(IntEnum):
@@ -30,7 +30,7 @@ class Told:
 
     number: int
     say: Say
-    verdict: Verdict
+    verdict: Verdict | NotInspected
     missed: int
     missed_ever: int
 
@@ -64,20 +64,25 @@ Value = str | int | bool | datetime
 
 
 def result(told: Told) -> dict[str, Value]:
-    """Field by field. Sequence is the one that says that the others are new; whoever writes them one by one writes it last."""
+    """Field by field. Of a part that nobody judged the evaluation's details are the reason. Sequence is the one that says that the others are new; whoever writes them one by one writes it last."""
     verdict = told.verdict
+    if isinstance(verdict, NotInspected):
+        judged, lot, model, details = False, "", "", verdict.reason
+    else:
+        judged, lot, model, details = True, verdict.lot, verdict.model, verdict.predicted
+    known = judged and not told.missed
     return {
         "ResultId": f"{verdict.line}/{told.number}/{verdict.part_id}",
         "PartId": verdict.part_id,
-        "JobId": verdict.lot,
-        "InternalRecipeId": verdict.line.partition(":")[2] or verdict.model,
+        "JobId": lot,
+        "InternalRecipeId": verdict.line.partition(":")[2] or model,
         "CreationTime": datetime.fromtimestamp(verdict.captured_at, UTC),
         "IsPartial": False,
         "IsSimulated": False,
-        "ResultState": FAILED if told.missed else COMPLETED,
-        "ResultEvaluation": NOT_DECIDABLE if told.missed else _EVALUATIONS[told.say],
+        "ResultState": COMPLETED if known else FAILED,
+        "ResultEvaluation": _EVALUATIONS[told.say] if known else NOT_DECIDABLE,
         "ResultEvaluationCode": int(told.say),
-        "ResultEvaluationDetails": "" if told.missed else verdict.predicted,
+        "ResultEvaluationDetails": "" if told.missed else details,
         "Missed": told.missed,
         "MissedTotal": told.missed_ever,
         "Sequence": told.number,

@@ -16,8 +16,8 @@ import httpx
 import structlog
 
 from service.errors import InvalidInput
-from service.records import Verdict
-from service.releases.message import message
+from service.records import NotInspected, Verdict
+from service.releases.message import message, message_of_missing
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class Webhook:
         self._shown = f"{scheme}://{url.hostname}"
         self._url = url._replace(scheme=scheme, fragment="").geturl()
         self._timeout = timeout
-        self._queue: Queue[Verdict] = Queue(maxsize=waiting)
+        self._queue: Queue[dict[str, object]] = Queue(maxsize=waiting)
         self._closing = Event()
         self._deadline = float("inf")
         self._sender = Thread(target=self._send_all, name="webhook", daemon=True)
@@ -47,11 +47,17 @@ class Webhook:
         self._sender.start()
 
     def release(self, verdicts: Sequence[Verdict]) -> None:
-        for number, verdict in enumerate(verdicts):
+        self._hand_over([message(verdict) for verdict in verdicts])
+
+    def release_not_inspected(self, missing: Sequence[NotInspected]) -> None:
+        self._hand_over([message_of_missing(one) for one in missing])
+
+    def _hand_over(self, messages: Sequence[dict[str, object]]) -> None:
+        for number, one in enumerate(messages):
             try:
-                self._queue.put_nowait(verdict)
+                self._queue.put_nowait(one)
             except Full:
-                self._lose(len(verdicts) - number, "too many are waiting")
+                self._lose(len(messages) - number, "too many are waiting")
                 return
 
     def close(self) -> None:
@@ -71,8 +77,8 @@ class Webhook:
                 elif why := self._failure(client, batch):
                     self._lose(len(batch), why)
 
-    def _batch(self) -> list[Verdict]:
-        batch: list[Verdict] = []
+    def _batch(self) -> list[dict[str, object]]:
+        batch: list[dict[str, object]] = []
         try:
             while len(batch) < AT_ONCE:
                 batch.append(self._queue.get(timeout=0.0 if batch else 0.2))
@@ -80,15 +86,14 @@ class Webhook:
             pass
         return batch
 
-    def _failure(self, client: httpx.Client, batch: Sequence[Verdict]) -> str:
+    def _failure(self, client: httpx.Client, batch: Sequence[dict[str, object]]) -> str:
         """Sends; tries again what may be better in a moment. Returns why it failed, "" when it did not."""
-        content = [message(verdict) for verdict in batch]
         why = ""
         for attempt in range(TRIES):
             if attempt and self._closing.wait(AGAIN_AFTER * attempt):
                 break
             try:
-                status = client.post(self._url, json=content).status_code
+                status = client.post(self._url, json=batch).status_code
             except httpx.HTTPError as error:
                 why = type(error).__name__
                 continue

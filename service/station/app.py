@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import LedgerUnavailable
 from service.records import Snapshot
 from service.station import (
+    absent,
     access,
     api,
     challenge,
@@ -68,6 +69,7 @@ def create_app(deps: Deps, patience: float = PATIENCE) -> FastAPI:
     app.state.tries = sessions.Tries()
     app.state.snapshots = _Snapshots(deps.monitor)
     app.state.queue = Queue(deps.ledger, deps.leases, deps.samples, deps.monitor, deps.clock, app.state.snapshots)
+    app.include_router(absent.router)
     app.include_router(api.router)
     app.include_router(challenge.router)
     app.include_router(oncall.router)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,13 @@ def export_labels(ledger: LedgerReader, out: TextIO) -> int:
 def safe(cells: Sequence[str]) -> list[str]:
     """Cells that no spreadsheet takes for a formula."""
     return [f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells]
+
+
+def csv_row(cells: Sequence[str]) -> str:
+    """One line of a table that is sent as it is made."""
+    line = io.StringIO()
+    csv.writer(line).writerow(safe(cells))
+    return line.getvalue()
 
 
 def iso(seconds: float) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from service.quality.truth import settled
 from service.records import ALL, LineSnapshot, Outcome, Page, Snapshot
 from service.station.access import HERE, Caller, allowed, note
-from service.station.csvfile import iso, safe
+from service.station.csvfile import csv_row, iso
 from service.station.deps import Deps
 from service.station.pages import EngineerVisitor, Visitor, templates
 
@@ -175,7 +173,7 @@ def containment_csv(request: Request, who: Engineer, line: str, defect: str = AL
 
 
 def _rows(deps: Deps, line: str, first: int) -> Iterator[str]:
-    yield _text(COLUMNS)
+    yield csv_row(COLUMNS)
     models, *_ = deps.ledger.line_state()
     good = next((model.good for model in models if model.line == line and model.role == "active"), "good")
     last = 0
@@ -184,7 +182,7 @@ def _rows(deps: Deps, line: str, first: int) -> Iterator[str]:
         for row in rows:
             one = row.verdict
             known = settled(labels.get(one.part_id, ()), Outcome.AUDIT, good, second_look=True)
-            yield _text(
+            yield csv_row(
                 (
                     one.part_id,
                     one.lot,
@@ -196,9 +194,3 @@ def _rows(deps: Deps, line: str, first: int) -> Iterator[str]:
                 )
             )
         last = rows[-1].sequence
-
-
-def _text(cells: tuple[str, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(safe(cells))
-    return line.getvalue()

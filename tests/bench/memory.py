@@ -87,6 +87,8 @@ class Endless:
     def shadow_verdicts_after(self, sequence: int, limit: int) -> list[Any]:
         return []
 
+    not_inspected_after = shadow_verdicts_after
+
     challenge_parts_after = challenge_reports_after = acknowledgements_after = _nothing_after
 
     def begins(self) -> Begins:

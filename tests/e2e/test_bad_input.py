@@ -58,6 +58,13 @@ def test_good_input_passes_the_check(run: Run) -> None:
     assert "defective: recall below 0.8; never without an audited miss" in done.stdout
 
 
+def test_the_check_says_what_becomes_of_a_part_that_nobody_judges(run: Run) -> None:
+    """In one line."""
+    done = run("check", parts={"wait": "200ms", "missing": "stop"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "parts       not inspected 0.2 s after a gap in the trigger numbers: stop, recorded" in done.stdout
+
+
 def test_thresholds_that_could_hardly_ever_page_are_refused(run: Run, tmp_path: Path) -> None:
     """One part a bucket, and a false page in a year: no bucket could hold the evidence."""
     (tmp_path / "thresholds.yaml").write_text(

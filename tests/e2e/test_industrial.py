@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 
 from service.cli.demo import MODEL
 from service.ledger.store import open_ledger
+from service.records import NotInspected
 from tests.cameras.gige_peers import VIVA, viva
 from tests.servers import free_port, until
 
@@ -32,6 +34,8 @@ def _line(folder: Path, **cameras: str) -> str:
         "allow_ungated": True,
         "cameras": cameras,
         "metrics": {"worker": worker},
+        "parts": {"wait": "100ms", "missing": "stop"},
+        "releases": [f"log://{folder}/verdicts.jsonl"],
     }
     (folder / "line.yaml").write_text(yaml.safe_dump(settings))
     return worker
@@ -42,7 +46,7 @@ def _command(folder: Path, name: str) -> list[str]:
 
 
 def test_a_line_of_two_cameras_records_their_parts(tmp_path: Path) -> None:
-    """Each part under its camera with the camera's number in its id; triggers and losses on /metrics; a clean end."""
+    """Each part under its camera with the camera's number in its id; triggers and losses on /metrics; the lost one is a record; a clean end."""
     worker = _line(tmp_path, top=OURS, side=f"gentl://{PRODUCER}?serial=1")
     with viva(fps=5, drop_packets=[(8, 1)], packet_resend=False):
         running = subprocess.Popen(_command(tmp_path, "worker"))
@@ -52,6 +56,7 @@ def test_a_line_of_two_cameras_records_their_parts(tmp_path: Path) -> None:
                 "a loss",
             )
             until(lambda: len(_cameras(tmp_path)) == 2, "parts of both cameras")
+            until(lambda: _missing(tmp_path), "the picture after the lost one has shown the gap")
             said = _metrics(worker)
         finally:
             running.send_signal(signal.SIGTERM)
@@ -59,6 +64,11 @@ def test_a_line_of_two_cameras_records_their_parts(tmp_path: Path) -> None:
     assert 'redrabbit_camera_up{camera="top",line="a"} 1.0' in said
     assert 'redrabbit_camera_up{camera="side",line="a"} 1.0' in said
     assert 'redrabbit_camera_triggers_total{camera="top",line="a"}' in said
+    found = _missing(tmp_path)
+    told = [json.loads(line) for line in (tmp_path / "verdicts.jsonl").read_text().splitlines()]
+    assert found and {(one.reason, one.outcome) for one in found} == {("no_picture", "stop")}
+    missing = {one["part_id"] for one in told if one.get("not_inspected") and one["camera"] == "top"}
+    assert missing == {one.part_id for one in found}
 
 
 def test_what_the_camera_refuses_ends_the_worker_in_one_line(tmp_path: Path) -> None:
@@ -77,6 +87,12 @@ def _metrics(worker: str) -> str:
         return httpx.get(f"http://{worker}/metrics", timeout=5).text
     except httpx.HTTPError:
         return ""
+
+
+def _missing(folder: Path) -> list[NotInspected]:
+    """Of the camera that loses one."""
+    with closing(open_ledger(f"sqlite:///{folder}/var/redrabbit.db", lambda: 0.0, read_only=True)) as ledger:
+        return [one for _, _, one in ledger.not_inspected_after(0, 99) if one.camera == "top"]
 
 
 def _cameras(folder: Path) -> set[str]:

@@ -14,6 +14,7 @@ from service.records import (
     Escapes,
     Estimate,
     EvidenceState,
+    FailSafe,
     Heartbeat,
     Histogram,
     InspectorAgreement,
@@ -129,6 +130,8 @@ BUSY = LineSnapshot(
             OneSided(0, 0, 0, None),
         ),
     ),
+    not_inspected={FailSafe.REJECT: 6, FailSafe.PASS: 1},
+    last_not_inspected_at=AT - 50,
     models=(MODEL, replace(MODEL, digest="e" * 64, name="n", role="shadow")),
     heartbeats=(Heartbeat("a", "w1", AT - 90, AT - 80), Heartbeat("a", "w2", AT - 70, AT - 2)),
 )

@@ -8,14 +8,17 @@ from typing import Any
 
 from service.ledger.store import SqlLedger
 from service.records import (
+    NO_PICTURE,
     CameraReference,
     ChallengePart,
     Deed,
     DrawPolicy,
+    FailSafe,
     Kind,
     Label,
     ModelAnswer,
     ModelOrder,
+    NotInspected,
     Outcome,
     Person,
     Role,
@@ -61,6 +64,12 @@ def verdicts(prefix: str, size: int, line: str = "a") -> Sequence[Verdict]:
     return [verdict(f"{prefix}-{number}", line) for number in range(size)]
 
 
+def missing(part_id: str, line: str = "a", **changes: Any) -> NotInspected:
+    """A part whose picture never came."""
+    fields: dict[str, Any] = {"trigger": 7, "captured_at": 500.25, "reason": NO_PICTURE, "outcome": FailSafe.REJECT}
+    return NotInspected(part_id, line, "left", **{**fields, **changes})
+
+
 def label(part_id: str, name: str = "good", inspector: str = "anna", at: float = 600.0) -> Label:
     return Label(part_id, name, inspector, at)
 
@@ -68,6 +77,7 @@ def label(part_id: str, name: str = "good", inspector: str = "anna", at: float =
 def one_of_each(ledger: SqlLedger) -> None:
     """A row in every table of what happened."""
     ledger.record([verdict("p")])
+    ledger.record_not_inspected([missing("n")])
     ledger.add_labels([label("p")])
     ledger.register(MODEL)
     ledger.set_draw_policy(DrawPolicy(0, "a", 0.0, (1,), 0.02))

@@ -12,7 +12,7 @@ from service.ledger.store import SqlLedger
 from service.ledger.verifying import Finding, verify
 from service.records import Deed, Kind, Outcome, Past, ShadowVerdict, Study, StudyPart
 from tests.ledger.conftest import Opener
-from tests.ledger.rows import label, verdict
+from tests.ledger.rows import label, missing, verdict
 
 DEED = Deed("eva", "command line", "pruned the ledger", "most of it")
 
@@ -70,6 +70,15 @@ def test_the_oldest_rows_go(ledger: SqlLedger, opened: Opener) -> None:
     again.add_labels([label("new")])
     assert again.parts(["new"])["new"].ordinal == 15
     assert _found(again) == []
+
+
+def test_what_was_not_inspected_stays(ledger: SqlLedger) -> None:
+    """Its count is a counter's, and would fall."""
+    ledger.record_not_inspected([missing("n")])
+    _filled(ledger)
+    ledger.prune(_planned(ledger, _middle(ledger)), DEED)
+    assert [one.part_id for _, _, one in ledger.not_inspected_after(0, 9)] == ["n"]
+    assert _found(ledger) == []
 
 
 def test_a_line_in_the_middle_of_a_bucket(ledger: SqlLedger) -> None:

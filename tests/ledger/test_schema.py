@@ -21,6 +21,7 @@ from tests.ledger.rows import one_of_each, verdict
     "table",
     [
         "parts",
+        "not_inspected",
         "labels",
         "models",
         "draw_policies",

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.releases.floor import FailSafe, FloorOptions, FloorRelease, Surroundings
-from service.releases.result import Say, Told
+from service.records import FailSafe
+from service.releases.floor import FloorOptions, FloorRelease, Surroundings
+from service.releases.result import FAILED, NOT_DECIDABLE, Say, Told, result
+from tests.ledger.rows import missing
 from tests.releases.floor import Counting, part
 from tests.servers import until
 
@@ -88,3 +90,28 @@ def test_what_hangs_is_given_up_and_the_failsafe_stands_for_all_up_to_the_newest
 def _taken(floor: FloorRelease, meter: Counting) -> bool:
     floor.release([part("next")])
     return meter.sent > 0
+
+
+def test_a_part_that_nobody_judged_is_not_decidable_and_counts_as_told() -> None:
+    """In its turn, with its own code, and not as missed; where it is late the fail-safe stands for it as for every other."""
+    peer = Peer()
+    with release(peer, 30.0) as (floor, meter):
+        floor.release([part("a")])
+        floor.release_not_inspected([missing("n", outcome=FailSafe.STOP), missing("m", outcome=FailSafe.PASS)])
+        until(lambda: meter.sent == 3, "told")
+    told = [result(one) for one in peer.told]
+    assert [(one["Sequence"], one["PartId"], one["Missed"]) for one in told] == [
+        (101, "a", 0),
+        (102, "n", 0),
+        (103, "m", 0),
+    ]
+    assert [one["ResultEvaluationCode"] for one in told[1:]] == [Say.STOP, Say.PASS]
+    assert {(one["ResultState"], one["ResultEvaluation"], one["ResultEvaluationDetails"]) for one in told[1:]} == {
+        (FAILED, NOT_DECIDABLE, "no_picture")
+    }
+    peer = Peer("hangs")
+    with release(peer, 0.2) as (floor, meter):
+        floor.release_not_inspected([missing("n", outcome=FailSafe.PASS)])
+        until(lambda: peer.told, "the fail-safe is told")
+    late = result(peer.told[0])
+    assert (late["ResultEvaluationCode"], late["Missed"], late["ResultEvaluationDetails"]) == (Say.REJECT, 1, "")

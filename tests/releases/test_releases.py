@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.errors import InvalidInput
-from service.records import Frame, Verdict
+from service.records import FailSafe, Frame, Verdict
 from service.releases import open_release
 from service.releases.log import LogRelease
 from service.releases.webhook import Webhook
 from tests.cameras.stage import NOW, verdict_of
+from tests.ledger.rows import missing
 
 
 def verdicts(count: int) -> list[Verdict]:
@@ -157,3 +158,19 @@ def test_a_password_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
     captured = capfd.readouterr()
     assert release.lost == 1
     assert "hush" not in captured.out + captured.err
+
+
+def test_a_part_that_nobody_judged_is_told_apart(receiver: Receiver) -> None:
+    """The same in the log and over HTTP: why, under which number, and what is to become of it."""
+    parts = [missing("n", outcome=FailSafe.STOP), missing("m", trigger=None, reason="broken", outcome=FailSafe.PASS)]
+    output = io.StringIO()
+    LogRelease(urlsplit("log://"), output).release_not_inspected(parts)
+    release = open_release(url(receiver))
+    release.release_not_inspected(parts)
+    release.close()
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert lines == [one for batch in receiver.received for one in batch]
+    assert [(one["part_id"], one["verdict"], one["not_inspected"], one["trigger"]) for one in lines] == [
+        ("n", "stop", "no_picture", 7),
+        ("m", "pass", "broken", None),
+    ]

@@ -97,6 +97,14 @@ FAULTS: Mapping[Key, tuple[str, Value, Value]] = {
     ("VerdictsLate", "ticket", ""): (f"redrabbit_release_failsafe_total{{{RELEASE}}}", 0, lambda now: 1 + now // STEP),
     ("WorkerDown", "page", "scrape"): (f"up{{{WORKER}}}", 1, 0),
     ("WorkerDown", "page", "heartbeat"): (f"redrabbit_worker_seen_timestamp_seconds{{{LINE}}}", _ago(30), _ago(31)),
+    **{
+        ("PartsNotInspected", severity, by): (
+            f'redrabbit_parts_not_inspected_total{{outcome="{outcome}", {LINE}}}',
+            0,
+            lambda now: 1 + now // STEP,
+        )
+        for severity, by, outcome in (("page", "passed", "pass"), ("ticket", "held", "reject"))
+    },
     ("ModelUngated", "ticket", ""): (f'redrabbit_model_gated{{line="a", {WORKER}}}', 1, 0),
     ("ExporterDown", "page", ""): (f"up{{{EXPORTER}}}", 1, 0),
     ("ExporterDown", "page", "collector"): (
@@ -120,6 +128,8 @@ LOOKS_BACK: Mapping[Key, int] = {
     ("ChallengePartMissed", "ticket", "part"): 3600,
     ("CameraDegraded", "ticket", "missed"): 600,
     ("VerdictsLate", "ticket", ""): 600,
+    ("PartsNotInspected", "page", "passed"): 3600,
+    ("PartsNotInspected", "ticket", "held"): 3600,
 }
 """Seconds of the past that an expression looks at: so much later is the alert over, and a longer gap it cannot outlast."""
 

@@ -50,6 +50,7 @@ LEAST = {
     "GET /v1/parts/{part_id}/heatmap": "engineer",
     "GET /v1/containment": "engineer",
     "GET /v1/containment.csv": "engineer",
+    "GET /v1/not-inspected.csv": "engineer",
     "POST /v1/pages/acknowledge": "engineer",
     "POST /acknowledge": "engineer",
     "GET /containment": "engineer",
@@ -133,6 +134,7 @@ def test_a_route_is_closed_to_those_below_its_role(closed: Station, route: str) 
         (f"/v1/containment?line={OTHER}", "engineer"),
         (f"/containment?line={OTHER}", "engineer"),
         (f"/v1/containment.csv?line={OTHER}", "engineer"),
+        (f"/v1/not-inspected.csv?line={OTHER}", "engineer"),
     ],
 )
 def test_a_line_that_is_not_ones_own_is_not_there(closed: Station, path: str, role: str) -> None:

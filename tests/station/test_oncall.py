@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from service.records import Label, Outcome
+from service.records import FailSafe, Label, Outcome
+from tests.ledger.rows import missing
 from tests.line import LINE
 from tests.station.conftest import OTHER, Station
 
@@ -180,3 +181,26 @@ def test_quality_says_provisional_first_reported_and_worst(paged: Station) -> No
     assert line["first_reported"] == line["quality"]
     assert line["audit"]["weights"] and line["agreement"]["pairs"][0]["inspectors"] == ["ines", "otto"]
     assert "hint" in line["expected_recall"]["reason"]
+
+
+def test_parts_that_nobody_judged_are_shown_and_listed(start: Start) -> None:
+    """On Today as soon as there are some, and louder where they passed; the list is for engineers of the line, and is no formula."""
+    station = start()
+    engineer, inspector = (station.client(station.token(role, role)) for role in ("engineer", "inspector"))
+    assert "not inspected" not in engineer.get("/").text
+    of_other = missing("other", OTHER)
+    station.ledger.record_not_inspected([missing("n"), missing("=m", trigger=None, reason="broken"), of_other])
+    station.app.state.snapshots.forget()
+    text = engineer.get("/").text
+    assert "<b>2</b> parts" in text and "none of them passed" in text
+    assert "/v1/not-inspected.csv?line=a" in text
+    assert "/v1/not-inspected.csv" not in inspector.get("/").text
+    rows = list(csv.DictReader(io.StringIO(engineer.get("/v1/not-inspected.csv", params={"line": LINE}).text)))
+    assert [(row["part_id"], row["trigger"], row["reason"], row["verdict"]) for row in rows] == [
+        ("n", "7", "no_picture", "reject"),
+        ("'=m", "", "broken", "reject"),
+    ]
+    station.ledger.record_not_inspected([missing("p", outcome=FailSafe.PASS)])
+    station.app.state.snapshots.forget()
+    assert "1 passed" in engineer.get("/").text
+    assert engineer.get("/v1/not-inspected.csv", params={"line": "nowhere"}).status_code == 404
