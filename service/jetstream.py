@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -91,8 +92,10 @@ def dead_subject(stream: str, line: str, camera: str) -> str:
 class JetStream:
     """One connection. Any thread may call it; `close` when done."""
 
-    def __init__(self, url: SplitResult, access: NatsOptions, name: str, quiet: bool = False) -> None:
-        """name: shown in the server's list of clients. quiet: logs nothing of the connection. Raises InvalidInput: what cannot be read, or is not installed."""
+    def __init__(
+        self, url: SplitResult, access: NatsOptions, name: str, quiet: bool = False, connect: bool = True
+    ) -> None:
+        """name: shown in the server's list of clients. quiet: logs nothing of the connection. connect: at once, not with `start`. Raises InvalidInput: what cannot be read, or is not installed."""
         try:
             from nats.aio.client import Client
         except ImportError as error:
@@ -101,13 +104,18 @@ class JetStream:
         self._options = connection(url, access, self.shown)
         self._name = name
         self._client = Client()
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="nats", daemon=True)
-        self._thread.start()
         self._said = ""
         self._quiet = quiet
         self._ensured: set[str] = set()
-        self._connecting = asyncio.run_coroutine_threadsafe(self._connect(), self._loop)
+        self._loop = asyncio.new_event_loop()
+        self._ended = asyncio.Event()
+        self._thread = Thread(target=self._run, name="nats", daemon=True)
+        if connect:
+            self.start()
+
+    def start(self) -> None:
+        """Connects, again and again until it does. Once."""
+        self._thread.start()
 
     @property
     def up(self) -> bool:
@@ -131,7 +139,7 @@ class JetStream:
         async def asked() -> T:
             return await asyncio.wait_for(question(self._client.jetstream(timeout=timeout)), timeout)
 
-        waiting: Future[T] = asyncio.run_coroutine_threadsafe(asked(), self._loop)
+        waiting: Future[T] = self._submit(asked())
         try:
             return waiting.result(timeout + 1)
         except (Error, TimeoutError, Late, OSError) as error:
@@ -186,24 +194,45 @@ class JetStream:
             except Exception as error:  # noqa: BLE001 - an acknowledgement that is lost comes again by redelivery
                 log.warning("not told", to=self.shown, why=str(error) or type(error).__name__)
 
-        asyncio.run_coroutine_threadsafe(told(), self._loop)
+        with suppress(Unavailable):
+            self._submit(told())
 
     def close(self) -> None:
         """What was told is sent first."""
-        self._connecting.cancel()
-        closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
-        try:
-            closing.result(CONNECT_SECONDS)
-        except (Late, TimeoutError):
-            closing.cancel()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(CONNECT_SECONDS)
+        with suppress(RuntimeError):  # closed already
+            self._loop.call_soon_threadsafe(self._ended.set)
+        if self._thread.ident is None:
+            self._loop.close()
+        else:
+            self._thread.join(2 * CONNECT_SECONDS)
 
-    async def _close(self) -> None:
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if rest and self.up:
-            await asyncio.wait(rest, timeout=1.0)
-        await self._client.close()
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Has the loop do it. Raises Unavailable once it has ended."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:
+            work.close()
+            raise Unavailable(f"{self.shown}: closed") from error
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._live())
+        finally:
+            self._loop.close()
+
+    async def _live(self) -> None:
+        """Until `close`; leaves no task behind."""
+        connecting = asyncio.create_task(self._connect())
+        await self._ended.wait()
+        connecting.cancel()
+        if self.up and (told := asyncio.all_tasks() - {asyncio.current_task(), connecting}):
+            await asyncio.wait(told, timeout=1.0)
+        with suppress(Exception):  # it is put away, whatever it says to that
+            await asyncio.wait_for(self._client.close(), CONNECT_SECONDS)
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     async def _connect(self) -> None:
         async def wrong(error: Exception) -> None:

@@ -98,10 +98,11 @@ class Pulled:
         self._mine: dict[int, Msg] = {}
         self._of: dict[int, Msg] = {}
         self._ended = Event()
-        self._server = JetStream(url, self._options, f"redrabbit worker {line}")
+        self._server = JetStream(url, self._options, f"redrabbit worker {line}", connect=False)
         Thread(target=self._hold, args=(self._ended,), name=f"hold-{name}", daemon=True).start()
 
     def frames(self, stopping: Event) -> Iterator[Frame]:
+        self._server.start()
         pulling: JetStreamContext.PullSubscription | None = None
         while not stopping.is_set():
             try:
