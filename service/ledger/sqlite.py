@@ -12,6 +12,7 @@ import sqlite3
 import time
 from pathlib import Path
 from random import uniform
+from threading import Event
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -23,6 +24,9 @@ LOCK_SECONDS = 30.0
 AGAIN_AFTER = 0.001, 0.02
 """Seconds between two looks at the write lock, at first and at most. SQLite's own are up to 0.1 s apart, so that of many writers some wait
 for a second; many writers that look every millisecond would do little else."""
+
+_NEVER = Event()
+"""Waited for in place of time.sleep, which fails under the faked clock of tests/faults."""
 
 WAL_BYTES = 64 * 1024 * 1024
 
@@ -147,7 +151,7 @@ def _begin(connection: Connection) -> None:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     break
-            time.sleep(uniform(0.5, 1.5) * pause)
+            _NEVER.wait(uniform(0.5, 1.5) * pause)
             pause = min(2 * pause, most)
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # says what is wrong as every other statement does
     finally:

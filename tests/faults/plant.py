@@ -29,6 +29,9 @@ from tests.postgres import running as running_postgres
 from tests.servers import free_port, until
 
 PATIENCE = 180.0
+BAD_INPUT = 2
+"""Status of a process that could not begin."""
+
 AT_ONCE = 40
 MODEL = _toy(SAYS | {"name": "faults", "classes": ["good", "defective"], "thresholds": {"defective": 0.5}})
 CLOSES_AFTER = 3
@@ -164,9 +167,18 @@ class Plant:
     def wait_for(self, *names: str) -> None:
         """Waits until these do their work (again): release a part, acknowledge a label, answer a scrape."""
         for name in names:
-            done = self._does(name)
-            before = done()
-            until(lambda: done() > before, f"{name} at work; {self._end_of_log()}", PATIENCE)  # noqa: B023
+            until(self._works(name), f"{name} at work; {self._end_of_log()}", PATIENCE)
+
+    def _works(self, name: str) -> Callable[[], bool]:
+        done = self._does(name)
+        before = done()
+
+        def works() -> bool:
+            if self._running[name].poll() == BAD_INPUT:
+                self.start(name)  # its ledger was away just when it began; whoever watches over it starts it again
+            return done() > before
+
+        return works
 
     def _does(self, name: str) -> Callable[[], int]:
         """A number that grows as long as this process does its work."""
