@@ -44,11 +44,11 @@ def program(name: str) -> str:
     return found
 
 
-def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Waits until the condition holds; fails with what was waited for."""
+def until(condition: Callable[[], object], what: str | Callable[[], str], patience: float = PATIENCE) -> None:
+    """Waits until the condition holds; fails with what was waited for, which may be told as it is by then."""
     deadline = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {patience:g} s: {what() if callable(what) else what}"
         time.sleep(0.1)
 
 

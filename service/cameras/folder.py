@@ -2,7 +2,8 @@
 
 A part is called after its file, without the ending: `p`. Where that would not tell it from another one - the same name
 with another time or another ending, a time in the future - ending and time are added: `p~.png1898b5d9b3d68000`. What has been
-recorded is asked of the ledger, so nothing is inspected twice after a restart. What cannot be judged goes to `.refused/`.
+recorded is asked of the ledger, so nothing is inspected twice after a restart; while it does not answer, files wait. What cannot be
+judged goes to `.refused/`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import structlog
 
 from service.cameras.ids import valid_part_id
 from service.cameras.options import AbsolutePath, Bytes, Options, Seconds, local_path, parsed, unusable
-from service.errors import BadImage
+from service.errors import BadImage, LedgerUnavailable
 from service.ports import Clock, Meter
 from service.records import Frame, Verdict
 
@@ -170,6 +171,10 @@ class Folder:
                 self._meter.dropped(self.name, fault.reason)
                 self._set_aside(file, str(fault))
                 continue
+            except LedgerUnavailable as error:
+                log.warning("files wait: the ledger does not say what is recorded", camera=self.name, why=str(error))
+                del self._handled[file.path]
+                return
             if content is None:
                 del self._handled[file.path]
                 continue

@@ -81,6 +81,9 @@ def open_file(url: URL, read_only: bool) -> Engine:
         error = context.original_exception
         if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUTSIDE:
             damaged = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                # Opened while the disk was read-only, it stays so for good, whatever the disk is by now.
+                context.is_disconnect = context.invalidate_pool_on_disconnect = True
             raise (Damaged if damaged else LedgerUnavailable)(f"{path}: {error}") from error
 
     return engine
@@ -153,6 +156,6 @@ def _begin(connection: Connection) -> None:
                     break
             _NEVER.wait(uniform(0.5, 1.5) * pause)
             pause = min(2 * pause, most)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # says what is wrong as every other statement does
     finally:
         file.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000:.0f}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # says what is wrong as every other statement does

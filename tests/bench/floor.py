@@ -164,7 +164,9 @@ def main() -> None:
     middle = {stage: median(seconds) for stage, seconds in found.items()}
     outside = sum(middle[stage] for stage in ("rest", "decode", "infer", "peer")) + fsync
     share = max(0.0, 1 - outside / middle["total"])
-    print(f"\nOf the median, all but waiting, decoding, model, one bare fsync ({fsync * 1e3:.1f} ms) and PLC: {share:.0%}")
+    print(
+        f"\nOf the median, all but waiting, decoding, model, one bare fsync ({fsync * 1e3:.1f} ms) and PLC: {share:.0%}"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from threading import Event, Thread
 import pytest
 
 from service.cameras.folder import Folder
-from service.errors import BadImage, InvalidInput
+from service.errors import BadImage, InvalidInput, LedgerUnavailable
 from service.ports import Camera
 from service.records import Frame
 from tests.cameras.stage import NOW, CountingMeter, nothing_known, opened, png, verdict_of
@@ -331,3 +331,17 @@ def test_the_table_knows_it(tmp_path: Path) -> None:
     camera = watch(tmp_path)
     assert isinstance(camera, Folder)
     assert camera.live is False
+
+
+def test_while_the_ledger_does_not_answer_files_wait(tmp_path: Path) -> None:
+    """A full disk, a database that is away: the camera must outlive it, or the line ends."""
+    answers = iter([LedgerUnavailable("full"), LedgerUnavailable("full")])
+
+    def known(part_ids: Sequence[str]) -> Mapping[str, float]:
+        for error in answers:
+            raise error
+        return {}
+
+    for name in ("a", "b"):
+        put(tmp_path / f"{name}.png", png(1))
+    assert ids(take(watch(tmp_path, known=known), 2)) == ["a", "b"]

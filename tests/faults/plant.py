@@ -167,7 +167,7 @@ class Plant:
     def wait_for(self, *names: str) -> None:
         """Waits until these do their work (again): release a part, acknowledge a label, answer a scrape."""
         for name in names:
-            until(self._works(name), f"{name} at work; {self._end_of_log()}", PATIENCE)
+            until(self._works(name), lambda name=name: self._told(f"{name} at work"), PATIENCE)  # type: ignore[misc]
 
     def _works(self, name: str) -> Callable[[], bool]:
         done = self._does(name)
@@ -197,6 +197,10 @@ class Plant:
 
     def _log_of(self, worker: str) -> Path:
         return self.folder / f"var/{worker}.jsonl"
+
+    def _told(self, what: str) -> str:
+        codes = {name: process.poll() for name, process in self._running.items()}
+        return f"{what}; ended: {codes}; {self._end_of_log()}"
 
     def _end_of_log(self) -> str:
         return (self.folder / "log").read_text()[-2000:]
@@ -263,7 +267,7 @@ class Plant:
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder)
 
     def _made_token(self) -> str:
-        until(self.ready, f"a ledger to put a token in; {self._end_of_log()}", PATIENCE)
+        until(self.ready, lambda: self._told("a ledger to put a token in"), PATIENCE)
         return self.command("token", "add", "vera", "--role", "engineer").stdout.strip()
 
     def ready(self) -> bool:

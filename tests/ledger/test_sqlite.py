@@ -70,6 +70,25 @@ def test_a_full_disk(file: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+def test_a_disk_that_was_read_only_for_a_while(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite opened then stays read-only for good; the ledger must not."""
+    with closing(open_ledger(_url(file), Ticking())):
+        pass
+    connect = sqlite3.connect
+    mode = ["ro"]
+
+    def opened(name: str, **more: object) -> sqlite3.Connection:
+        return connect(name.replace("mode=rwc", f"mode={mode[0]}"), **more)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr("service.ledger.sqlite.sqlite3.connect", opened)
+    with closing(open_ledger(_url(file), Ticking())) as ledger:
+        for _ in range(2):
+            with pytest.raises(LedgerUnavailable, match="readonly"):
+                ledger.record(verdicts("x", 2))
+        mode[0] = "rwc"
+        assert len(ledger.record(verdicts("x", 2))) == 2
+
+
 def test_a_file_that_is_no_database(file: Path) -> None:
     """It is named and stays as it is."""
     content = b"part_id,label\n" * 400
