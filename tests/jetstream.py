@@ -81,6 +81,20 @@ class Nats:
         info = self.ask(lambda server: server.consumer_info(stream, durable))
         return int(info.num_pending) + int(info.num_ack_pending)
 
+    def lying(self, stream: str, header: str) -> list[str]:
+        """What the messages of a stream have in this header."""
+        from nats.js.errors import NotFoundError
+
+        async def read(server: Any) -> list[str]:
+            state = (await server.stream_info(stream)).state
+            found = []
+            for sequence in range(state.first_seq, state.last_seq + 1):
+                with suppress(NotFoundError):
+                    found.append((await server.get_msg(stream, sequence)).headers[header])
+            return found
+
+        return self.ask(read)
+
 
 @contextmanager
 def running(folder: Path, settings: str = "") -> Iterator[Nats]:
