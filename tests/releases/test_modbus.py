@@ -146,6 +146,7 @@ def test_where_the_plc_acknowledges_the_next_verdict_waits_for_it(controls: Plc,
         until(lambda: floor.meter.failsafes == 2, "nobody acknowledges")
         assert floor.meter.sent == 0
         controls.echo = {0: 9}
+        controls.holding[9] = controls.holding[0]  # what was told before its program ran
         until(lambda: controls.holding[9] == 2 and controls.holding[2] == 2, "the fail-safe is acknowledged")
         floor.release.release([part("c"), part("d")])
         until(lambda: floor.meter.sent == 2, "both are acknowledged")
