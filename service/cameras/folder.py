@@ -108,6 +108,7 @@ class Folder:
         self._by_stem: dict[str, list[_File]] = {}
         self._settling: dict[Path, tuple[_File, float]] = {}
         self._handled: dict[Path, _File] = {}
+        self._unanswered = False
         self._lock = Lock()
         self._under_way: dict[str, _File] = {}
 
@@ -163,6 +164,7 @@ class Folder:
             self._handled[file.path] = file
             try:
                 part_id = self._new_id(file)
+                self._unanswered = False
                 if part_id is None:
                     continue
                 content = self._content(file)
@@ -172,7 +174,9 @@ class Folder:
                 self._set_aside(file, str(fault))
                 continue
             except LedgerUnavailable as error:
-                log.warning("files wait: the ledger does not say what is recorded", camera=self.name, why=str(error))
+                if not self._unanswered:
+                    log.warning("files wait: the ledger cannot say what is recorded", camera=self.name, why=str(error))
+                self._unanswered = True
                 del self._handled[file.path]
                 return
             if content is None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Self
@@ -169,7 +170,7 @@ class Plant:
     def wait_for(self, *names: str) -> None:
         """Waits until these do their work (again): release a part, acknowledge a label, answer a scrape."""
         for name in names:
-            until(self._works(name), lambda name=name: self._told(f"{name} at work"), PATIENCE)  # type: ignore[misc]
+            until(self._works(name), partial(self._told, f"{name} at work"), PATIENCE)
 
     def _works(self, name: str) -> Callable[[], bool]:
         done = self._does(name)
@@ -269,7 +270,7 @@ class Plant:
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder)
 
     def _made_token(self) -> str:
-        until(self.ready, lambda: self._told("a ledger to put a token in"), PATIENCE)
+        until(self.ready, partial(self._told, "a ledger to put a token in"), PATIENCE)
         return self.command("token", "add", "vera", "--role", "engineer").stdout.strip()
 
     def ready(self) -> bool:
